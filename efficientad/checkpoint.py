@@ -1,0 +1,153 @@
+"""One safetensors file per model, with all that inference needs; the teacher, which all share, lies beside it once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from efficientad.calibrate import Calibration
+from efficientad.errors import InputError
+from efficientad.files import write_bytes
+from efficientad.images import MEAN, SIZE, STD
+from efficientad.nets import EfficientAD
+
+SCHEMA = 1
+PREPROCESSING = {"size": SIZE, "filter": "PIL bilinear, antialiased", "mean": list(MEAN), "std": list(STD)}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model file says of itself, beside its weights.
+
+    `config` is the training configuration, `data_hash` that of the good images, `penalty_images` their number
+    (0: trained without, so that it may overlook defects), `teacher` the SHA-256 of the teacher's file.
+    """
+
+    category: str
+    size: str
+    calibration: Calibration
+    config: dict[str, Any]
+    data_hash: str
+    good_images: int
+    penalty_images: int
+    steps: int
+    minutes: float
+    teacher: str
+    code_version: str
+    torch_version: str
+
+
+def save_teacher(teacher: nn.Sequential, path: Path, meta: dict[str, Any]) -> str:
+    """Write a teacher as float16; returns the SHA-256 of the file. `meta` says how it was made."""
+    return _write(path, teacher.state_dict(), {"kind": "teacher", "schema": SCHEMA, **meta})
+
+
+def load_teacher(path: Path, model: EfficientAD) -> str:
+    """Load a teacher into `model`; returns the SHA-256 of the file.
+
+    Raises:
+        InputError: no such file, damaged, or of another size or schema.
+    """
+    meta, tensors = _read(path, "teacher")
+    if meta.get("size") != model.size:
+        raise InputError(f"{path} is a teacher of size {meta.get('size')}; a size {model.size} one is needed here.")
+    _fill(model.teacher, tensors, path)
+    return sha256(path)
+
+
+def round_to_stored(model: EfficientAD) -> None:
+    """Round the weights of student and autoencoder to float16, which is what a file holds: calibrate after this."""
+    with torch.no_grad():
+        for part in (model.student, model.autoencoder):
+            for p in part.parameters():
+                p.copy_(p.half().float())
+
+
+def save_model(model: EfficientAD, card: Card, path: Path) -> None:
+    """Write student, autoencoder (float16), the teacher's statistics (float32) and the card to one file."""
+    tensors = {f"student.{k}": v for k, v in model.student.state_dict().items()}
+    tensors |= {f"autoencoder.{k}": v for k, v in model.autoencoder.state_dict().items()}
+    tensors |= {"mean": model.mean, "std": model.std}
+    meta = {"kind": "model", "schema": SCHEMA, "preprocessing": PREPROCESSING, **dataclasses.asdict(card)}
+    _write(path, tensors, meta, keep=("mean", "std"))
+
+
+def load_model(path: Path) -> tuple[EfficientAD, Card]:
+    """The model of a file written by `save_model`, on the CPU in evaluation mode, and its card.
+
+    The teacher is the `teacher_<size>.safetensors` beside the file.
+
+    Raises:
+        InputError: missing, damaged, of another schema, or the teacher beside it is not the one it was trained with.
+    """
+    meta, tensors = _read(path, "model")
+    if meta["preprocessing"] != PREPROCESSING:
+        raise InputError(f"{path} was made with another preprocessing; train the model again with this version.")
+    fields = {f.name: meta[f.name] for f in dataclasses.fields(Card)}
+    quantiles = meta["calibration"]
+    fields["calibration"] = Calibration(
+        tuple(quantiles["structural"]), tuple(quantiles["logical"]), quantiles["threshold"]
+    )
+    card = Card(**fields)
+    model = EfficientAD("M" if card.size == "M" else "S")
+    teacher_path = path.with_name(teacher_name(card.size))
+    if load_teacher(teacher_path, model) != card.teacher:
+        raise InputError(
+            f"{teacher_path} is not the teacher that {path.name} was trained with; put that one beside it."
+        )
+    for name, part in (("student", model.student), ("autoencoder", model.autoencoder)):
+        prefix = f"{name}."
+        _fill(part, {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}, path)
+    model.mean.copy_(tensors["mean"])
+    model.std.copy_(tensors["std"])
+    return model.eval().to(memory_format=torch.channels_last), card
+
+
+def teacher_name(size: str) -> str:
+    """File name of the teacher of a size."""
+    return f"teacher_{size.lower()}.safetensors"
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _write(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any], keep: tuple[str, ...] = ()) -> str:
+    # safetensors refuses channels_last memory, hence contiguous().
+    stored = {k: (v.float() if k in keep else v.half()).detach().cpu().contiguous() for k, v in tensors.items()}
+    data = save(stored, metadata={"efficientad": json.dumps(meta)})
+    write_bytes(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not path.is_file():
+        raise InputError(f"There is no {kind} {path}; pass the path of a .safetensors file made by this program.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {}).get("efficientad", "{}"))
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path} is not a readable safetensors file; copy or train it again.") from error
+    if meta.get("kind") != kind:
+        raise InputError(f"{path} is not a {kind} of this program; pass a file that its own commands wrote.")
+    if meta.get("schema") != SCHEMA:
+        raise InputError(f"{path} has schema {meta.get('schema')}, this version reads {SCHEMA}; train the model again.")
+    return meta, tensors
+
+
+def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(f"The tensors of {path} do not fit the network; train the model again.") from error

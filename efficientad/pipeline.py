@@ -1,0 +1,136 @@
+"""A category from good images to a model file: read, describe, train, calibrate, save."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from efficientad import __version__
+from efficientad.calibrate import calibrate, channel_statistics
+from efficientad.checkpoint import Card, load_teacher, round_to_stored, save_model, teacher_name
+from efficientad.config import TrainConfig
+from efficientad.data import content_hash, split_good
+from efficientad.images import load_image, normalize, shrink
+from efficientad.nets import EfficientAD
+from efficientad.pretrained import PRETRAINED
+from efficientad.runlog import RunLog
+from efficientad.samples import GoodImages, load_penalty, photometric_views, teacher_outputs
+from efficientad.train import train
+
+
+def train_category(
+    config: TrainConfig,
+    *,
+    good: list[Path],
+    penalty: list[Path],
+    teacher: Path | None,
+    run: Path,
+    out: Path,
+    device: torch.device,
+) -> Card:
+    """Train on 90 % of the `good` images, calibrate on the rest, write `out`; the same call resumes a broken run.
+
+    Without `penalty` images the student may learn to describe defects too: a warning is given and the model
+    file records their number.
+
+    Raises:
+        InputError: unreadable images, fewer than ten good ones, no teacher, or a run folder of another run.
+    """
+    model = EfficientAD(config.size)
+    digest = load_teacher(teacher or PRETRAINED / teacher_name(config.size), model)
+    if not penalty:
+        warnings.warn(
+            "No penalty images: pass --penalty FOLDER with natural photos, or defects may be overlooked.",
+            stacklevel=2,
+        )
+    training, held_out = split_good(good, seed=42)
+    images = read(training, "good images")
+    model = model.to(device, memory_format=torch.channels_last)
+    outputs, mean, std = _describe(model, images, config, run)
+    model.mean.copy_(mean)
+    model.std.copy_(std)
+    views = photometric_views(images, config.photometric_copies if outputs is not None else 0, config.seed)
+    natural = load_penalty(penalty, config.seed, lambda p: _bar(p, "penalty images")) if penalty else None
+    torch.manual_seed(config.seed)
+    model.student.apply(_reset)
+    model.autoencoder.apply(_reset)
+    log = RunLog(run / "log.csv")
+    steps = train(model, GoodImages(views, outputs, model), natural, config, run, log)
+    round_to_stored(model)
+    structural, logical = maps(model, read(held_out, "calibration"))
+    card = Card(
+        category=config.category,
+        size=config.size,
+        calibration=calibrate(structural, logical),
+        config=dataclasses.asdict(config),
+        data_hash=content_hash(good),
+        good_images=len(good),
+        penalty_images=len(penalty),
+        steps=steps,
+        minutes=round(log.rows[-1]["seconds"] / 60, 1),
+        teacher=digest,
+        code_version=__version__,
+        torch_version=torch.__version__,
+    )
+    save_model(model, card, out)
+    return card
+
+
+def read(paths: list[Path], label: str) -> NDArray[np.uint8]:
+    """(N, 256, 256, 3) uint8."""
+    return np.stack([shrink(load_image(path)) for path in _bar(paths, label)])
+
+
+def maps(model: EfficientAD, images: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Raw structural and logical maps of (N, 256, 256, 3) images, each (N, 64, 64) on the CPU.
+
+    One image at a time, as the detector does it: rounding may differ between batch sizes.
+    """
+    model.eval()
+    found = []
+    for image in images:
+        with torch.inference_mode():
+            found.append(model(normalize(torch.from_numpy(image[None]).to(model.mean.device))))
+    return torch.cat([m.structural for m in found]).cpu(), torch.cat([m.logical for m in found]).cpu()
+
+
+def _describe(
+    model: EfficientAD, images: NDArray[np.uint8], config: TrainConfig, run: Path
+) -> tuple[NDArray[np.float16] | None, torch.Tensor, torch.Tensor]:
+    """The teacher on every view, kept in `run`/teacher.npy (None with no cached copies), and its channel statistics."""
+    if not config.photometric_copies:
+        return None, *channel_statistics(list(teacher_outputs(model, _progress(images, "teacher"))))
+    path = run / "teacher.npy"
+    views = photometric_views(images, config.photometric_copies, config.seed)
+    shape = (*views.shape[:2], 64, 64, 384)
+    if not path.exists():
+        run.mkdir(parents=True, exist_ok=True)
+        partial = run / "teacher.part.npy"
+        outputs = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
+        flat = views.reshape(-1, *views.shape[2:])
+        for i, described in enumerate(teacher_outputs(model, _progress(flat, "teacher"))):
+            outputs[divmod(i, shape[1])] = described.half().cpu().numpy()
+        outputs.flush()
+        partial.rename(path)
+    outputs = np.lib.format.open_memmap(path, mode="r")
+    return outputs, *channel_statistics([torch.from_numpy(np.array(o)) for o in outputs[0]])
+
+
+def _reset(module: torch.nn.Module) -> None:
+    if isinstance(module, torch.nn.Conv2d):
+        module.reset_parameters()
+
+
+def _bar(paths: list[Path], label: str) -> Iterator[Path]:
+    return iter(tqdm(paths, desc=label, unit="image"))
+
+
+def _progress(images: NDArray[np.uint8], label: str) -> NDArray[np.uint8]:
+    return tqdm(images, desc=label, unit="image")

@@ -1,0 +1,1 @@
+"""Measure pretrained models on MVTec-layout folders."""

@@ -1,0 +1,58 @@
+"""python -m eval tables --data DIR [--categories a b …] [--out DIR] [--pretrained DIR]"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from efficientad.errors import InputError
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns the exit code: 0, or 2 with one sentence on stderr for bad input."""
+    parser = argparse.ArgumentParser(prog="python -m eval", description="Measure the pretrained models.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verb = verbs.add_parser("tables", help="evaluate models on a dataset: categories.csv and images.csv")
+    verb.add_argument("--data", type=Path, help="dataset: the folder that contains <category>/test")
+    verb.add_argument("--categories", nargs="+", metavar="CATEGORY", help="default: all that have a model")
+    verb.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSVs (default: eval/results)")
+    verb.add_argument("--pretrained", type=Path, help="folder of the models (default: pretrained)")
+    verb.set_defaults(run=tables)
+    args = parser.parse_args(argv)
+    try:
+        args.run(args)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def tables(args: argparse.Namespace) -> None:
+    """Evaluate, with a progress bar on stderr."""
+    if args.data is None:
+        raise InputError("There is no dataset to evaluate on: pass --data with the folder of <category>/test.")
+    # Only now: torch takes seconds to import, too long for --help and for a mistyped option.
+    from efficientad.detector import Detector
+    from efficientad.pretrained import PRETRAINED
+    from eval.evaluate import choose_models, evaluate
+
+    models = choose_models(args.data, args.pretrained or PRETRAINED, args.categories)
+    with tqdm(unit="image") as bar:
+
+        def report(category: str, done: int, total: int) -> None:
+            bar.total = total
+            bar.set_description(category, refresh=False)
+            bar.update(done - bar.n)
+
+        evaluate(args.data, models, args.out, Detector.load, report)
+    print(f"Evaluated {', '.join(models)}: see {args.out / 'categories.csv'} and {args.out / 'images.csv'}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
