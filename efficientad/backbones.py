@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 import torch.nn.functional as F
@@ -19,7 +21,10 @@ class Backbone(nn.Module):
     The levels at strides 8 and 16 (a ResNet's layer2 and layer3) are concatenated on the stride-8 grid.
     """
 
-    def __init__(self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: Any, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         strides: list[int] = [info["reduction"] for info in model.feature_info]
         if 8 not in strides or 16 not in strides:
@@ -28,7 +33,7 @@ class Backbone(nn.Module):
             )
         self.levels = [strides.index(8), strides.index(16)]
         self.channels: int = sum(model.feature_info[level]["num_chs"] for level in self.levels)
-        self.model = model.eval().requires_grad_(False)
+        self.model: Any = model.eval().requires_grad_(False)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
@@ -56,7 +61,7 @@ def load_backbone(name: str = OFFLINE_BACKBONE) -> Backbone:
     if not timm.is_model(name):
         raise InputError(f"timm knows no backbone {name!r}; take a name from timm.list_models(pretrained=True).")
     try:
-        model = timm.create_model(name, pretrained=True)
+        model: Any = timm.create_model(name, pretrained=True)
     except Exception as error:  # the hub's client raises many kinds; what the user can do is the same
         raise InputError(
             f"The weights of {name} could not be downloaded ({type(error).__name__}); "

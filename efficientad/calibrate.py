@@ -24,7 +24,7 @@ class Calibration:
 
 
 def normalize(raw: Tensor, quantiles: tuple[float, float]) -> Tensor:
-    """A raw map so that the quantiles lie at 0 and 0.1 (Algorithm 2, line 9); equal quantiles divide by a tiny number."""
+    """A raw map with its quantiles at 0 and 0.1 (Algorithm 2, line 9); equal ones divide by a tiny number."""
     low, high = quantiles
     return 0.1 * (raw - low) / max(high - low, 1e-12)
 
@@ -59,7 +59,7 @@ def _quantiles(raw: Tensor) -> tuple[float, float]:
 
 
 def channel_statistics(features: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation per channel of (H, W, 384) teacher features of all training images, (1, 384, 1, 1)."""
+    """Mean and deviation per channel, (1, 384, 1, 1), of the (H, W, 384) teacher features of all images."""
     total = torch.stack([f.double().mean(dim=(0, 1)) for f in features]).mean(dim=0)
     squares = torch.stack([f.double().square().mean(dim=(0, 1)) for f in features]).mean(dim=0)
     std = (squares - total.square()).clamp_min(1e-12).sqrt()

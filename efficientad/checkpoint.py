@@ -81,10 +81,10 @@ def save_model(model: EfficientAD, card: Card, path: Path) -> None:
     _write(path, tensors, meta, keep=("mean", "std"))
 
 
-def load_model(path: Path) -> tuple[EfficientAD, Card]:
+def load_model(path: Path, teacher: Path | None = None) -> tuple[EfficientAD, Card]:
     """The model of a file written by `save_model`, on the CPU in evaluation mode, and its card.
 
-    The teacher is the `teacher_<size>.safetensors` beside the file.
+    The teacher is the `teacher_<size>.safetensors` beside the file if no other file is named.
 
     Raises:
         InputError: missing, damaged, of another schema, or the teacher beside it is not the one it was trained with.
@@ -99,7 +99,7 @@ def load_model(path: Path) -> tuple[EfficientAD, Card]:
     )
     card = Card(**fields)
     model = EfficientAD("M" if card.size == "M" else "S")
-    teacher_path = path.with_name(teacher_name(card.size))
+    teacher_path = teacher or path.with_name(teacher_name(card.size))
     if load_teacher(teacher_path, model) != card.teacher:
         raise InputError(
             f"{teacher_path} is not the teacher that {path.name} was trained with; put that one beside it."
@@ -136,7 +136,7 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             meta = json.loads((file.metadata() or {}).get("efficientad", "{}"))
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path} is not a readable safetensors file; copy or train it again.") from error
     if meta.get("kind") != kind:

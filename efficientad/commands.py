@@ -1,4 +1,4 @@
-"""The verbs of the command line: options in, files out. What is computed stands in the modules named after the verbs."""
+"""The verbs of the command line: options in, files out."""
 
 from __future__ import annotations
 
@@ -83,11 +83,9 @@ def predict(options: argparse.Namespace) -> None:
     detector = Detector.load(options.category, options.device)
     paths = [f for path in options.images for f in (image_files(path) if path.is_dir() else [path])]
     rows = inspect_files(detector, tqdm(paths, unit="image"), options.out)
-    failed = [row for row in rows if row["error"]]
-    print(
-        f"{len(rows)} images, {sum(row['defective'] is True for row in rows)} defective, {len(failed)} unreadable; {options.out}"
-    )
+    defective = sum(row["defective"] is True for row in rows)
+    failed = sum(bool(row["error"]) for row in rows)
+    print(f"{len(rows)} images, {defective} defective, {failed} unreadable; {options.out}")
     if failed:
-        raise InputError(
-            f"{len(failed)} of {len(rows)} images could not be read; see the error column in {options.out / 'predictions.csv'}."
-        )
+        table = options.out / "predictions.csv"
+        raise InputError(f"{failed} of {len(rows)} images could not be read; see the error column in {table}.")

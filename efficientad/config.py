@@ -28,6 +28,8 @@ class TrainConfig:
     lr: float = 1e-4
     weight_decay: float = 1e-5
     hard_quantile: float = 0.999
+    anneal: float = 0.0  # share of the steps in which the hard quantile rises to its value from 0, the plain mean
+    warm_trunk: bool = False  # the student's first layers start as the teacher's instead of at random
     crop_cells: int = 64  # side of a training crop on the map; 64 is the whole image
     whole_images: int = 1  # a step's images for the autoencoder
     crops: int = 1  # a step's crops for the student
@@ -94,7 +96,8 @@ def _fits(value: Any, annotation: Any) -> bool:
         return text == "bool"
     if isinstance(value, (int, float)):
         return value >= 0 and (text.startswith("float") or (text.startswith("int") and isinstance(value, int)))
-    options = {"Size": ("S", "M")}.get(text)
+    if text == "Size":
+        return value in ("S", "M")
     if text.startswith("Literal"):
-        options = tuple(part.strip("\"' ") for part in text[8:-1].split(","))
-    return isinstance(value, str) and (value in options if options else text == "str")
+        return value in [part.strip("\"' ") for part in text[8:-1].split(",")]
+    return isinstance(value, str) and text == "str"

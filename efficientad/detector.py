@@ -14,7 +14,7 @@ from torch import Tensor
 
 from efficientad.calibrate import combine, normalize
 from efficientad.checkpoint import Card, load_model
-from efficientad.device import pick_device
+from efficientad.device import pick_device, place
 from efficientad.images import Source, load_image, preprocess
 from efficientad.nets import EfficientAD
 from efficientad.pretrained import find
@@ -43,7 +43,7 @@ class Detector:
     """`Detector.load("pill").predict("photo.png")`."""
 
     def __init__(self, model: EfficientAD, card: Card, device: torch.device) -> None:
-        self.model = model.eval().to(device, memory_format=torch.channels_last)
+        self.model = place(model.eval(), device)
         self.card = card
         self.device = device
         self.category = card.category
@@ -74,25 +74,19 @@ class Detector:
         anomaly = combine(structural, logical, calibration)[0]  # (64, 64)
         score = float(anomaly.max())
         shape = (rgb.shape[0], rgb.shape[1])
-        maps = [
-            to_pixels(m, shape)
-            for m in (
-                anomaly,
-                normalize(structural[0], calibration.structural),
-                normalize(logical[0], calibration.logical),
-            )
-        ]
         return Prediction(
-            self.category,
-            score,
-            self.threshold,
-            score > self.threshold,
-            *maps,
+            category=self.category,
+            score=score,
+            threshold=self.threshold,
+            defective=score > self.threshold,
+            anomaly_map=to_pixels(anomaly, shape),
+            structural_map=to_pixels(normalize(structural[0], calibration.structural), shape),
+            logical_map=to_pixels(normalize(logical[0], calibration.logical), shape),
             milliseconds=1000 * (time.perf_counter() - start),
         )
 
     @torch.inference_mode()
     def raw_maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, 256, 256) normalised -> structural and logical maps before calibration, each (N, 64, 64) on the CPU."""
+        """(N, 3, 256, 256) normalised -> raw structural and logical maps, each (N, 64, 64) on the CPU."""
         maps = self.model(x.to(self.device))
         return maps.structural.cpu(), maps.logical.cpu()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from efficientad.cache import FeatureCache
 from efficientad.checkpoint import load_teacher
+from efficientad.device import place
 from efficientad.images import normalize
 from efficientad.nets import CHANNELS, Conv, EfficientAD, Size, extend, pdn
 from efficientad.optim import Optimizer
@@ -39,6 +40,8 @@ class DistillConfig:
 
 
 Log = Callable[[dict[str, float]], None]
+LOG_STEPS = 100
+SAVE_STEPS = 1000
 
 
 def distill(
@@ -62,7 +65,7 @@ def distill(
     held_out, photos = order[: config.held_out], order[config.held_out :]
     mean, std = _channel_statistics(cache, photos)
     net = narrow(init, config, len(mean)) if init else pdn(config.size, len(mean))
-    net = net.to(device, memory_format=torch.channels_last)
+    net = place(net, device)
     optimizer = Optimizer([net], kind="muon", lr=config.lr, steps=config.steps, weight_decay=config.weight_decay)
     start, seconds = 0, 0.0
     if saved := load_state(state, key=dataclasses.asdict(config)):
@@ -90,12 +93,12 @@ def distill(
         loss.backward()
         optimizer.step(step)
         running += loss.item()
-        if (step + 1) % 100 == 0 or step + 1 == config.steps:
+        if (step + 1) % LOG_STEPS == 0 or step + 1 == config.steps:
             seconds += time.monotonic() - clock
             clock = time.monotonic()
-            row = {"step": step + 1, "seconds": seconds, "loss": running / (step % 100 + 1)}
+            row = {"step": step + 1, "seconds": seconds, "loss": running / (step % LOG_STEPS + 1)}
             running = 0.0
-            if (step + 1) % 1000 == 0 or step + 1 == config.steps:
+            if (step + 1) % SAVE_STEPS == 0 or step + 1 == config.steps:
                 row["held_out"] = held_out_loss(net, cache, held_out, mean, std)
                 save(step + 1)
             log(row)
@@ -127,7 +130,7 @@ def widen(net: nn.Sequential, seed: int) -> nn.Sequential:
     with torch.no_grad():
         wide.weight.copy_(torch.einsum("ok,kchw->ochw", basis, last.weight))
         wide.bias.copy_(basis @ last.bias)
-    return nn.Sequential(*net[:-1], wide).to(last.weight.device, memory_format=torch.channels_last)
+    return place(nn.Sequential(*net[:-1], wide), last.weight.device)
 
 
 def narrow(path: Path, config: DistillConfig, channels: int) -> nn.Sequential:
@@ -135,6 +138,7 @@ def narrow(path: Path, config: DistillConfig, channels: int) -> nn.Sequential:
     model = EfficientAD(config.size)
     load_teacher(path, model)
     last = model.teacher[-1]
+    assert isinstance(last, Conv)
     basis = projection(channels, CHANNELS, config.seed)
     inverse = basis.T * (channels / CHANNELS)
     net = pdn(config.size, channels)

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from efficientad.nets import CHANNELS
+
 # Keller Jordan's quintic iteration with a coefficient triple a step, as in timm's "quintic" preset.
 _COEFFICIENTS = (
     (4.0848, -6.8946, 2.9270),
@@ -62,9 +64,11 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(p)
                 buffer = state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-                update = orthogonalize(p.grad.lerp(buffer, group["momentum"]).flatten(1))  # Nesterov
+                nesterov = p.grad.lerp(buffer, group["momentum"]).flatten(1)
+                # The student's last layer holds two heads one above the other: two matrices.
+                update = torch.cat([orthogonalize(head) for head in nesterov.split(CHANNELS)])
                 p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(update.view_as(p), alpha=-group["lr"] * 0.2 * max(update.shape) ** 0.5)
+                p.add_(update.view_as(p), alpha=-group["lr"] * 0.2 * nesterov.shape[1] ** 0.5)
 
 
 class Optimizer:

@@ -17,6 +17,7 @@ from efficientad.calibrate import calibrate, channel_statistics
 from efficientad.checkpoint import Card, load_teacher, round_to_stored, save_model, teacher_name
 from efficientad.config import TrainConfig
 from efficientad.data import content_hash, split_good
+from efficientad.device import place
 from efficientad.images import load_image, normalize, shrink
 from efficientad.nets import EfficientAD
 from efficientad.pretrained import PRETRAINED
@@ -52,15 +53,13 @@ def train_category(
         )
     training, held_out = split_good(good, seed=42)
     images = read(training, "good images")
-    model = model.to(device, memory_format=torch.channels_last)
+    model = place(model, device)
     outputs, mean, std = _describe(model, images, config, run)
     model.mean.copy_(mean)
     model.std.copy_(std)
     views = photometric_views(images, config.photometric_copies if outputs is not None else 0, config.seed)
     natural = load_penalty(penalty, config.seed, lambda p: _bar(p, "penalty images")) if penalty else None
-    torch.manual_seed(config.seed)
-    model.student.apply(_reset)
-    model.autoencoder.apply(_reset)
+    initialise(model, config)
     log = RunLog(run / "log.csv")
     steps = train(model, GoodImages(views, outputs, model), natural, config, run, log)
     round_to_stored(model)
@@ -123,9 +122,15 @@ def _describe(
     return outputs, *channel_statistics([torch.from_numpy(np.array(o)) for o in outputs[0]])
 
 
-def _reset(module: torch.nn.Module) -> None:
-    if isinstance(module, torch.nn.Conv2d):
-        module.reset_parameters()
+def initialise(model: EfficientAD, config: TrainConfig) -> None:
+    """The weights that training starts from, drawn from `config.seed`."""
+    torch.manual_seed(config.seed)
+    for part in (model.student, model.autoencoder):
+        for module in part.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.reset_parameters()
+    if config.warm_trunk:
+        model.student[:-1].load_state_dict(model.teacher[:-1].state_dict())
 
 
 def _bar(paths: list[Path], label: str) -> Iterator[Path]:

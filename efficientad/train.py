@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from efficientad.config import TrainConfig
-from efficientad.nets import CHANNELS, EfficientAD, convolve
+from efficientad.nets import CHANNELS, Conv, EfficientAD, convolve
 from efficientad.optim import Optimizer
 from efficientad.samples import Batch, GoodImages, PenaltyImages, draw
 from efficientad.state import load_state, save_state
 
 Log = Callable[[dict[str, float]], None]
 TIMED_STEPS = 8  # that `steps_for` runs to learn how long one takes
+LOG_STEPS = 50
 SAVE_SECONDS = 60
 
 
@@ -70,14 +71,14 @@ def train(
         # Dropout takes no generator; seeding by step makes a resumed run draw what an unbroken one would.
         torch.manual_seed(config.seed * 1_000_003 + step)
         batch = draw(good, penalty, config, np.random.default_rng((config.seed, step)), device)
-        parts = losses(model, batch, config)
+        parts = losses(model, batch, hard_quantile(step, steps, config))
         torch.stack(list(parts.values())).sum().backward()
         optimizer.step(step)
         sums = {name: sums.get(name, torch.zeros((), device=device)) + value.detach() for name, value in parts.items()}
-        if (step + 1) % 50 == 0 or step + 1 == steps:
+        if (step + 1) % LOG_STEPS == 0 or step + 1 == steps:
             now = time.monotonic()
             seconds, clock = seconds + now - clock, now
-            count = step % 50 + 1
+            count = step % LOG_STEPS + 1
             log(
                 {
                     "step": step + 1,
@@ -94,19 +95,20 @@ def train(
     return steps
 
 
-def losses(model: EfficientAD, batch: Batch, config: TrainConfig) -> dict[str, Tensor]:
+def losses(model: EfficientAD, batch: Batch, quantile: float) -> dict[str, Tensor]:
     """The four parts of the loss (Algorithm 1, lines 12 to 24), each a scalar.
 
     All crops go through the student's shared layers as one batch; each of its two heads is computed only for
     the crops that need it.
     """
     trunk, head = model.student[:-1], model.student[-1]
+    assert isinstance(head, Conv)
     weight, bias = head.weight, head.bias
     hidden = trunk(torch.cat([part for part in (batch.crops, batch.penalty) if part is not None]))
     count = len(batch.crops)
     predicted = convolve(hidden, weight[:CHANNELS], bias[:CHANNELS])
     distance = (batch.crop_teacher[batch.for_structure] - predicted[:count][batch.for_structure]).square()
-    parts = {"hard": hard_loss(distance, config.hard_quantile)}
+    parts = {"hard": hard_loss(distance, quantile)}
     if batch.penalty is not None:
         parts["penalty"] = predicted[count:].square().mean()
     rebuilt = model.autoencoder(batch.whole)  # (W, 384, 64, 64)
@@ -127,6 +129,13 @@ def hard_loss(distance: Tensor, quantile: float) -> Tensor:
     return flat.topk(keep, sorted=False).values.mean()
 
 
+def hard_quantile(step: int, steps: int, config: TrainConfig) -> float:
+    """The share of distances kept falls geometrically from all to 1 - config.hard_quantile."""
+    if step >= config.anneal * steps:
+        return config.hard_quantile
+    return 1 - (1 - config.hard_quantile) ** (step / (config.anneal * steps))
+
+
 def make_optimizer(model: EfficientAD, config: TrainConfig, steps: int) -> Optimizer:
     parts = [model.student, model.autoencoder]
     return Optimizer(parts, kind=config.optimizer, lr=config.lr, steps=steps, weight_decay=config.weight_decay)
@@ -141,7 +150,7 @@ def steps_for(model: EfficientAD, good: GoodImages, penalty: PenaltyImages | Non
     for step in range(TIMED_STEPS):
         clock = time.monotonic()
         batch = draw(good, penalty, config, np.random.default_rng(step), model.mean.device)
-        torch.stack(list(losses(model, batch, config).values())).sum().backward()
+        torch.stack(list(losses(model, batch, config.hard_quantile).values())).sum().backward()
         optimizer.step(step)
         times.append(time.monotonic() - clock)
     model.load_state_dict(before)

@@ -71,7 +71,7 @@ class _Winograd(torch.autograd.Function):
         return y.view(n, rows * TILE, columns * TILE, k)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         w, *transformed = ctx.saved_tensors
         taps, c, k = ctx.taps, w.shape[1], w.shape[2]
         n, height, width, _ = ctx.shape
@@ -129,7 +129,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         bias: (K,).
 
     Returns:
-        (N, K, H - taps + 1, W - taps + 1), channels_last. Equal to the direct convolution up to rounding (1e-5).
+        (N, K, H - taps + 1, W - taps + 1), channels_last. Differs from the direct convolution by rounding, a few 1e-5 of its spread.
     """
     taps = weight.shape[-1]
     height, width = x.shape[2] - taps + 1, x.shape[3] - taps + 1

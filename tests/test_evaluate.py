@@ -30,11 +30,11 @@ class FakeDetector:
     """The anomaly map is the red channel, stretched to beyond [0, 1]; the n-th image takes n milliseconds."""
 
     size = "S"
-    config = {"seed": 42, "standard_split": True}
 
     def __init__(self, path: Path, threshold: float = 0.75) -> None:
         assert path.suffix == ".safetensors" and path.is_file()
         self.category, self.threshold, self.calls = path.stem, threshold, 0
+        self.config = {"seed": 42, "standard_split": path.stem != "toothbrush"}
 
     def anomaly_map(self, source: Path) -> np.ndarray:
         return (load_image(source)[:, :, 0].astype(np.float32) - 100) / 100

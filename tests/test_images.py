@@ -7,6 +7,7 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def grey() -> np.ndarray:
     return np.arange(40 * 30).reshape(40, 30).astype(np.uint8)
 
 
-def encode(image: Image.Image, format: str = "PNG", **options) -> bytes:
+def encode(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
@@ -55,7 +56,7 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
-def refused(source, *, mentions: str) -> str:
+def refused(source: Any, *, mentions: str) -> str:
     with pytest.raises(InputError) as caught:
         load_image(source)
     message = str(caught.value)

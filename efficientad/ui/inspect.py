@@ -14,7 +14,7 @@ from efficientad.detector import Prediction
 from efficientad.errors import InputError
 from efficientad.images import load_image
 from efficientad.plots import VMAX, colorize, overlay
-from efficientad.ui import examples
+from efficientad.ui import examples, uploads
 from efficientad.zoo import Zoo
 
 MODEL = "model"  # concurrency group of every event that runs a model: one at a time, on all cores
@@ -33,14 +33,14 @@ The **logical map** (student–autoencoder) reacts to wrong arrangement: parts m
 The **combined map** is their mean. Its maximum is the **image score**: above the threshold, the part is
 *defective*. The overlay outlines where the combined map exceeds the threshold.
 
-The colour scale is the same for every image of a category, so a good part stays dark. The triangle on the scale
-marks the image score."""
+The colour scale is the same for every image of a category, so a good part stays dark. The triangle on the
+scale marks the image score."""
 # The element outlives its content, and so screen readers announce every new verdict.
 LIVE = "element.setAttribute('role', 'status'); element.setAttribute('aria-atomic', 'true')"
 SHOW_VERDICT = "() => document.getElementById('verdict').scrollIntoView({block: 'nearest'})"
 ENDPOINT = (
-    "Inspect one image. The first value is the decision: category, score, threshold, defective, milliseconds; "
-    "then verdict, original, overlay, combined, structural and logical map, legend."
+    "Inspect one image. The first value is the decision: category, score, threshold, defective, "
+    "milliseconds; then verdict, original, overlay, combined, structural and logical map, legend."
 )
 Pictures = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -191,9 +191,7 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None) -> None:
             with gr.Column(elem_classes="pictures"):
                 with gr.Row():
                     original = _picture("Original", "The inspected image")
-                    heat = _picture(
-                        "Overlay", "The combined map over the image, outlined above the threshold"
-                    )
+                    heat = _picture("Overlay", "The combined map over the image, outlined above the threshold")
                 with gr.Row():
                     combined = _picture("Combined", "Combined map: mean of structural and logical map", True)
                     structural = _picture("Structural", "Structural map, student–teacher: local damage", True)
@@ -205,7 +203,7 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None) -> None:
     outputs = [decided, decision, original, heat, combined, structural, logical, scale]
 
     def run(image: dict[str, Any] | None, category: str | None) -> tuple[Any, ...]:
-        return inspect(zoo, image["path"] if image else None, category)
+        return inspect(zoo, uploads.path_of(image), category)
 
     def pick(category: str, event: gr.SelectData) -> np.ndarray:
         return examples.find(category, data)[event.index].image()
@@ -216,18 +214,15 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None) -> None:
     def refresh(category: str | None) -> tuple[Any, ...]:
         return arrive(zoo, data, category)
 
-    # preprocess=False: gr.Image would open the file itself, and fail on a damaged one without telling what to do;
-    # gr.Dropdown would refuse a model that was trained after the start. `inspect` checks both. That the file is an
-    # upload of this server, gradio checks all the same.
+    # preprocess=False: gr.Image would open the file itself, and fail on a damaged one without telling what to
+    # do; gr.Dropdown would refuse a model that was trained after the start. `inspect` checks both.
     model: dict[str, Any] = {
         "fn": run, "inputs": [image, category], "outputs": outputs, "preprocess": False,
         "concurrency_id": MODEL, "concurrency_limit": 1, "show_progress_on": [decision],
     }  # fmt: skip
     quick: dict[str, Any] = {"api_visibility": "private", "queue": False}
     asked = gr.on([button.click, image.upload], **model, api_name="inspect", api_description=ENDPOINT)
-    picked = gallery.select(pick, category, image, api_visibility="private").success(
-        **model, api_visibility="private"
-    )
+    picked = gallery.select(pick, category, image, api_visibility="private").success(**model, api_visibility="private")
     for event in (asked, picked):
         event.success(js=SHOW_VERDICT)
         event.failure(nothing, None, outputs, **quick)  # the last verdict is not that of the image in view

@@ -18,7 +18,7 @@ CSS = """
                             height: auto; }
 #examples .caption-label { inset: auto 0 0 0; max-width: none; padding: 1px 4px; border: none;
                            border-radius: 0; font-size: 11px; text-align: center;
-                           background: var(--block-background-fill); }
+                           opacity: 1; background: var(--block-background-fill); }
 
 /* gradio rewrites this sheet, and drops a shorthand with a variable if one of its parts is set again */
 #verdict .html-container, .pictures .html-container { padding: 0; }
@@ -69,5 +69,7 @@ def theme() -> gr.themes.Base:
         body_text_color_subdued="*neutral_500",
         body_text_color_subdued_dark="*neutral_400",
         button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
     )

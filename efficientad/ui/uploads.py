@@ -1,0 +1,23 @@
+"""The path of an uploaded file, and of nothing else on the server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+
+def path_of(payload: dict[str, Any] | None) -> str | None:
+    """Path of the file in the raw value of a gr.Image or gr.File; None if there is none.
+
+    Raises gr.Error if the file was not uploaded. Gradio 6.31 forgets this check for a gr.Image whose value has
+    no "meta", and so would let any client read the images of the server.
+    """
+    if not payload or not payload.get("path"):
+        return None
+    path = Path(payload["path"]).resolve()
+    if not path.is_relative_to(Path(get_upload_folder()).resolve()):
+        raise gr.Error("This file is not an upload: send the image itself.", print_exception=False)
+    return str(path)
