@@ -129,7 +129,8 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         bias: (K,).
 
     Returns:
-        (N, K, H - taps + 1, W - taps + 1), channels_last. Differs from the direct convolution by rounding, a few 1e-5 of its spread.
+        (N, K, H - taps + 1, W - taps + 1), channels_last. It differs from the direct convolution by
+        rounding, a few 1e-5 of its spread.
     """
     taps = weight.shape[-1]
     height, width = x.shape[2] - taps + 1, x.shape[3] - taps + 1

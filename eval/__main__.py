@@ -1,4 +1,4 @@
-"""python -m eval tables --data DIR [--categories a b …] [--out DIR] [--pretrained DIR]"""
+"""python -m eval tables | figures --data DIR [--categories a b …] [--out DIR] [--pretrained DIR]"""
 
 from __future__ import annotations
 
@@ -11,19 +11,27 @@ from tqdm import tqdm
 
 from efficientad.errors import InputError
 
-RESULTS = Path(__file__).resolve().parent / "results"
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "eval" / "results"
+EXAMPLES = ROOT / "assets" / "examples"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code: 0, or 2 with one sentence on stderr for bad input."""
     parser = argparse.ArgumentParser(prog="python -m eval", description="Measure the pretrained models.")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verb = verbs.add_parser("tables", help="evaluate models on a dataset: categories.csv and images.csv")
-    verb.add_argument("--data", type=Path, help="dataset: the folder that contains <category>/test")
-    verb.add_argument("--categories", nargs="+", metavar="CATEGORY", help="default: all that have a model")
-    verb.add_argument("--out", type=Path, default=RESULTS, help="folder of the CSVs (default: eval/results)")
-    verb.add_argument("--pretrained", type=Path, help="folder of the models (default: pretrained)")
-    verb.set_defaults(run=tables)
+    for name, run, out, summary in (
+        ("tables", tables, RESULTS, "evaluate models on a dataset: categories.csv and images.csv"),
+        ("figures", figures, EXAMPLES, "a figure for every defect type; the demo's examples"),
+    ):
+        verb = verbs.add_parser(name, help=summary)
+        verb.add_argument("--data", type=Path, help="dataset: the folder that contains <category>/test")
+        verb.add_argument("--categories", nargs="+", metavar="CATEGORY", help="default: all that have a model")
+        verb.add_argument(
+            "--out", type=Path, default=out, help="folder to write to (default: eval/results, assets/examples)"
+        )
+        verb.add_argument("--pretrained", type=Path, help="folder of the models (default: pretrained)")
+        verb.set_defaults(run=run)
     args = parser.parse_args(argv)
     try:
         args.run(args)
@@ -35,14 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def tables(args: argparse.Namespace) -> None:
     """Evaluate, with a progress bar on stderr."""
-    if args.data is None:
-        raise InputError("There is no dataset to evaluate on: pass --data with the folder of <category>/test.")
+    models = _models(args)
     # Only now: torch takes seconds to import, too long for --help and for a mistyped option.
     from efficientad.detector import Detector
-    from efficientad.pretrained import PRETRAINED
-    from eval.evaluate import choose_models, evaluate
+    from eval.evaluate import evaluate
 
-    models = choose_models(args.data, args.pretrained or PRETRAINED, args.categories)
     with tqdm(unit="image") as bar:
 
         def report(category: str, done: int, total: int) -> None:
@@ -52,6 +57,24 @@ def tables(args: argparse.Namespace) -> None:
 
         evaluate(args.data, models, args.out, Detector.load, report)
     print(f"Evaluated {', '.join(models)}: see {args.out / 'categories.csv'} and {args.out / 'images.csv'}.")
+
+
+def figures(args: argparse.Namespace) -> None:
+    """Render, a line for every file."""
+    models = _models(args)
+    from eval.figures import render
+
+    for path in render(args.data, models, args.out):
+        print(path)
+
+
+def _models(args: argparse.Namespace) -> dict[str, Path]:
+    if args.data is None:
+        raise InputError("There is no dataset to evaluate on: pass --data with the folder of <category>/test.")
+    from efficientad.pretrained import PRETRAINED
+    from eval.evaluate import choose_models
+
+    return choose_models(args.data, args.pretrained or PRETRAINED, args.categories)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,12 @@ def test_a_failed_load_is_tried_again(folder: Path) -> None:
 
 def test_threads_share_one_load(folder: Path) -> None:
     gate = threading.Barrier(8)
-    load = Counter()
+
+    def slow(path: Path) -> object:
+        threading.Event().wait(0.05)
+        return object()
+
+    load = Counter(slow)
     zoo = Zoo(pretrained_dir=folder, load=load)
 
     def ask(_: int):

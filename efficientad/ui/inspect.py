@@ -18,12 +18,12 @@ from efficientad.ui import examples, uploads
 from efficientad.zoo import Zoo
 
 MODEL = "model"  # concurrency group of every event that runs a model: one at a time, on all cores
-LONGEST = 1280  # longest side of the pictures sent to the browser; the maps themselves keep the input's size
-THUMBNAIL = 192
+PHOTO = 1280  # longest sides, in pixels, of what the browser gets: the original and its overlay,
+MAP = 640  # the maps, which come from 64 x 64 cells,
+THUMBNAIL = 192  # and the examples
 UNTRAINED = (
-    "**There is no trained model yet:** train one on photos of good parts with "
-    "`python -m efficientad train --config efficientad/configs/bottle.yaml --data path/to/mvtec_ad`, "
-    "then reload this page."
+    "**There is no trained model yet:** train one on photos of good parts, then reload this page: "
+    "`python -m efficientad train --config efficientad/configs/bottle.yaml --data path/to/mvtec_ad`"
 )
 IDLE = '<p class="verdict idle">The verdict appears here once an image is inspected.</p>'
 GUIDE = """The **structural map** (student–teacher) reacts to local damage: scratches, dents, contamination.
@@ -89,18 +89,17 @@ def legend(prediction: Prediction) -> str:
 
 
 def pictures(rgb: np.ndarray, prediction: Prediction) -> Pictures:
-    """Original, overlay, combined, structural and logical map, each (h, w, 3) uint8 with h, w <= 1280.
+    """Original, overlay, combined, structural and logical map, each (h, w, 3) uint8.
 
-    rgb: (H, W, 3) uint8, the inspected image.
+    rgb: (H, W, 3) uint8, the inspected image. Large ones come back smaller: h, w <= 1280, of the maps 640.
     """
-    step = -(-max(rgb.shape) // LONGEST)  # every step-th pixel of a large photo
-    small = np.ascontiguousarray(rgb[::step, ::step])
+    photo = np.ascontiguousarray(_thin(rgb, PHOTO))
+    heat = overlay(photo, _thin(prediction.anomaly_map, PHOTO), prediction.threshold)
     combined, structural, logical = (
-        colorize(values[::step, ::step], 0, _top(prediction))
+        colorize(_thin(values, MAP), 0, _top(prediction))
         for values in (prediction.anomaly_map, prediction.structural_map, prediction.logical_map)
     )
-    heat = overlay(small, prediction.anomaly_map[::step, ::step], prediction.threshold)
-    return small, heat, combined, structural, logical
+    return photo, heat, combined, structural, logical
 
 
 def inspect(zoo: Zoo, image: str | None, category: str | None) -> tuple[Any, ...]:
@@ -143,6 +142,12 @@ def arrive(zoo: Zoo, data: Path | None, category: str | None) -> tuple[Any, ...]
         gr.Markdown(visible=not categories),
         offer(chosen, data),
     )
+
+
+def _thin(values: np.ndarray, longest: int) -> np.ndarray:
+    """Every n-th row and column, so that neither side is longer than that."""
+    step = -(-max(values.shape[:2]) // longest)
+    return values[::step, ::step]
 
 
 def _top(prediction: Prediction) -> float:

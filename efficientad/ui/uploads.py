@@ -12,8 +12,8 @@ from gradio.utils import get_upload_folder
 def path_of(payload: dict[str, Any] | None) -> str | None:
     """Path of the file in the raw value of a gr.Image or gr.File; None if there is none.
 
-    Raises gr.Error if the file was not uploaded. Gradio 6.31 forgets this check for a gr.Image whose value has
-    no "meta", and so would let any client read the images of the server.
+    Raises gr.Error if the file was not uploaded. Gradio 6.31 forgets this check for a gr.Image whose value
+    has no "meta", and so would let any client read the images of the server.
     """
     if not payload or not payload.get("path"):
         return None
