@@ -26,10 +26,11 @@ class TrainConfig:
     minutes: float | None = None  # instead of steps: as many as fit, measured at the start
     optimizer: Literal["adam", "muon"] = "adam"
     lr: float = 1e-4
+    autoencoder_lr: float = 1e-4
     weight_decay: float = 1e-5
     hard_quantile: float = 0.999
     anneal: float = 0.0  # share of the steps in which the hard quantile rises to its value from 0, the plain mean
-    warm_trunk: bool = False  # the student's first layers start as the teacher's instead of at random
+    start_rank: int = 0  # principal components the student starts with (start.py); 0 starts it at random
     crop_cells: int = 64  # side of a training crop on the map; 64 is the whole image
     whole_images: int = 1  # a step's images for the autoencoder
     crops: int = 1  # a step's crops for the student
@@ -43,7 +44,9 @@ CPU: dict[str, Any] = {
     "steps": None,
     "minutes": 60.0,
     "optimizer": "muon",
-    "lr": 2e-3,
+    "lr": 1e-3,
+    "autoencoder_lr": 3e-3,
+    "start_rank": 256,
     "crop_cells": 16,
     "whole_images": 2,
     "crops": 8,

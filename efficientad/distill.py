@@ -66,7 +66,7 @@ def distill(
     mean, std = _channel_statistics(cache, photos)
     net = narrow(init, config, len(mean)) if init else pdn(config.size, len(mean))
     net = place(net, device)
-    optimizer = Optimizer([net], kind="muon", lr=config.lr, steps=config.steps, weight_decay=config.weight_decay)
+    optimizer = Optimizer([(net, config.lr)], kind="muon", steps=config.steps, weight_decay=config.weight_decay)
     start, seconds = 0, 0.0
     if saved := load_state(state, key=dataclasses.asdict(config)):
         net.load_state_dict(saved["net"])

@@ -77,28 +77,28 @@ class Optimizer:
     "muon" leaves the first layers (fewer than 32 input channels) and the biases to AdamW.
     """
 
-    def __init__(self, modules: Iterable[nn.Module], *, kind: str, lr: float, steps: int, weight_decay: float) -> None:
-        params = [p for module in modules for p in module.parameters()]
-        wide = [p for p in params if p.ndim == 4 and p.shape[1] >= 32]
-        narrow = [p for p in params if not (p.ndim == 4 and p.shape[1] >= 32)]
-        self.parts: list[torch.optim.Optimizer]
-        if kind == "muon":
-            self.parts = [
-                Muon(wide, lr, weight_decay=weight_decay),
-                torch.optim.AdamW(narrow, lr, weight_decay=weight_decay),
-            ]
-            self.schedule = warm_cosine
-        else:
-            self.parts = [torch.optim.Adam(params, lr, weight_decay=weight_decay)]
-            self.schedule = late_drop
-        self.lr, self.steps = lr, steps
+    def __init__(self, networks: list[tuple[nn.Module, float]], *, kind: str, steps: int, weight_decay: float) -> None:
+        self.parts: list[torch.optim.Optimizer] = []
+        self.rates: list[float] = []
+        for network, lr in networks:
+            params = list(network.parameters())
+            wide = [p for p in params if p.ndim == 4 and p.shape[1] >= 32]
+            if kind == "muon":
+                narrow = [p for p in params if not (p.ndim == 4 and p.shape[1] >= 32)]
+                self.parts += [Muon(wide, lr, weight_decay=weight_decay)]
+                self.parts += [torch.optim.AdamW(narrow, lr, weight_decay=weight_decay)]
+            else:
+                self.parts += [torch.optim.Adam(params, lr, weight_decay=weight_decay)]
+            self.rates += [lr] * (len(self.parts) - len(self.rates))
+        self.schedule = warm_cosine if kind == "muon" else late_drop
+        self.steps = steps
 
     def step(self, step: int) -> None:
-        """Apply and clear the gradients of step 0, 1, ... with the learning rate that belongs to it."""
-        rate = self.lr * self.schedule(step, self.steps)
-        for part in self.parts:
+        """Apply and clear the gradients of step 0, 1, ... with the learning rates that belong to it."""
+        factor = self.schedule(step, self.steps)
+        for part, rate in zip(self.parts, self.rates, strict=True):
             for group in part.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * factor
             part.step()
             part.zero_grad(set_to_none=True)
 

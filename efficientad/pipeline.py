@@ -23,6 +23,7 @@ from efficientad.nets import EfficientAD
 from efficientad.pretrained import PRETRAINED
 from efficientad.runlog import RunLog
 from efficientad.samples import GoodImages, load_penalty, photometric_views, teacher_outputs
+from efficientad.start import start_principal
 from efficientad.train import train
 
 
@@ -59,7 +60,7 @@ def train_category(
     model.std.copy_(std)
     views = photometric_views(images, config.photometric_copies if outputs is not None else 0, config.seed)
     natural = load_penalty(penalty, config.seed, lambda p: _bar(p, "penalty images")) if penalty else None
-    initialise(model, config)
+    initialise(model, images, config)
     log = RunLog(run / "log.csv")
     steps = train(model, GoodImages(views, outputs, model), natural, config, run, log)
     round_to_stored(model)
@@ -122,15 +123,15 @@ def _describe(
     return outputs, *channel_statistics([torch.from_numpy(np.array(o)) for o in outputs[0]])
 
 
-def initialise(model: EfficientAD, config: TrainConfig) -> None:
-    """The weights that training starts from, drawn from `config.seed`."""
+def initialise(model: EfficientAD, images: NDArray[np.uint8], config: TrainConfig) -> None:
+    """The weights that training starts from, drawn from `config.seed`; `images` are (N, 256, 256, 3) good ones."""
     torch.manual_seed(config.seed)
     for part in (model.student, model.autoencoder):
         for module in part.modules():
             if isinstance(module, torch.nn.Conv2d):
                 module.reset_parameters()
-    if config.warm_trunk:
-        model.student[:-1].load_state_dict(model.teacher[:-1].state_dict())
+    if config.start_rank:
+        start_principal(model, images, config.start_rank, torch.Generator().manual_seed(config.seed))
 
 
 def _bar(paths: list[Path], label: str) -> Iterator[Path]:

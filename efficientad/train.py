@@ -137,8 +137,9 @@ def hard_quantile(step: int, steps: int, config: TrainConfig) -> float:
 
 
 def make_optimizer(model: EfficientAD, config: TrainConfig, steps: int) -> Optimizer:
-    parts = [model.student, model.autoencoder]
-    return Optimizer(parts, kind=config.optimizer, lr=config.lr, steps=steps, weight_decay=config.weight_decay)
+    """Of both networks, with the learning rate of each."""
+    parts = [(model.student, config.lr), (model.autoencoder, config.autoencoder_lr)]
+    return Optimizer(parts, kind=config.optimizer, steps=steps, weight_decay=config.weight_decay)
 
 
 def steps_for(model: EfficientAD, good: GoodImages, penalty: PenaltyImages | None, config: TrainConfig) -> int:

@@ -180,8 +180,10 @@ def test_examples_of_a_dataset_show_every_type_first(data: Path) -> None:
 def test_example_from_a_figure(data: Path, tmp_path: Path) -> None:
     strip = np.zeros((280, 1024, 3), np.uint8)
     strip[:256, :256] = 77
-    save(tmp_path / "wood.png", strip)
+    (tmp_path / "wood").mkdir()
+    save(tmp_path / "wood" / "deep_hole.webp", strip)
     (example,) = examples.find("wood", data, tmp_path)  # the dataset has no wood
+    assert example.caption == "deep hole"
     assert example.image().shape == (256, 256, 3) and (example.image() == 77).all()
 
 

@@ -18,7 +18,7 @@ def test_both_kinds_fit_a_small_convolution(kind: str) -> None:
     torch.manual_seed(0)
     net, x = nn.Conv2d(32, 8, 3), torch.randn(4, 32, 6, 6)
     target = nn.Conv2d(32, 8, 3)(x).detach()
-    optimizer = Optimizer([net], kind=kind, lr=1e-2, steps=80, weight_decay=0.0)
+    optimizer = Optimizer([(net, 1e-2)], kind=kind, steps=80, weight_decay=0.0)
     first = None
     for step in range(80):
         loss = (net(x) - target).square().mean()

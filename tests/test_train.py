@@ -56,8 +56,8 @@ def test_a_crop_gives_the_cells_of_the_whole_image(row: int, column: int) -> Non
 def world(config: TrainConfig, cached: bool) -> tuple[EfficientAD, GoodImages, PenaltyImages]:
     rng = np.random.default_rng(0)
     model = EfficientAD("S")
-    initialise(model, config)
     views = rng.integers(0, 256, (2 if cached else 1, 3, 256, 256, 3), dtype=np.uint8)
+    initialise(model, views[0], config)
     teacher = rng.normal(size=(2, 3, 64, 64, CHANNELS)).astype(np.float16) if cached else None
     return model, GoodImages(views, teacher, model), PenaltyImages(views[0])
 

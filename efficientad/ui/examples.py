@@ -33,15 +33,15 @@ class Example:
 def find(category: str, data: Path | None, figures: Path = FIGURES) -> list[Example]:
     """Up to 8 examples of a category; none is not an error.
 
-    data: root of a dataset in the MVTec layout, or None. figures: directory of <category>.png.
+    data: root of a dataset in the MVTec layout, or None. figures: folder of <category>/<defect type>.webp.
     """
     if data is not None:
         try:
             return _of_every_type(data, category)
         except InputError:
             pass  # this dataset has no such category: the figure may
-    figure = figures / f"{category}.png"
-    return [Example(figure, "example", figure=True)] if figure.is_file() else []
+    strips = sorted((figures / category).glob("*.webp"))[:LIMIT]
+    return [Example(path, path.stem.replace("_", " "), figure=True) for path in strips]
 
 
 def _of_every_type(data: Path, category: str) -> list[Example]:
