@@ -45,7 +45,7 @@ CPU: dict[str, Any] = {
     "minutes": 60.0,
     "optimizer": "muon",
     "lr": 1e-3,
-    "autoencoder_lr": 3e-3,
+    "autoencoder_lr": 2e-3,
     "start_rank": 256,
     "crop_cells": 16,
     "whole_images": 2,

@@ -56,6 +56,10 @@ def tables(args: argparse.Namespace) -> None:
             bar.update(done - bar.n)
 
         evaluate(args.data, models, args.out, Detector.load, report)
+    if args.out == RESULTS:
+        from eval.readme import update
+
+        update(ROOT / "README.md", RESULTS / "categories.csv")
     print(f"Evaluated {', '.join(models)}: see {args.out / 'categories.csv'} and {args.out / 'images.csv'}.")
 
 
