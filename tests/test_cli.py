@@ -1,16 +1,22 @@
 import csv
+import dataclasses
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import yaml
 from PIL import Image
+from safetensors.torch import load_file
 
 from efficientad.__main__ import main
 
-from .conftest import TinyWorld, dots
+from .conftest import TINY, TinyWorld, dots
 
 
 def test_predict_writes_overlays_and_both_tables(tiny: TinyWorld, tmp_path: Path) -> None:
@@ -54,7 +60,7 @@ BAD = [
     (["predict", "x.png", "--category", "{tmp}/x.safetensors", "--out", "{tmp}/o"], "There is no model"),
     (["train", "--config", "{tmp}/none.yaml", "--data", "{tmp}"], "There is no configuration"),
     (["train", "--yaml_config", "{config}", "--data", "{tmp}/none", "--out", "{tmp}/o"], "none"),
-    (["train", "--config", "{config}", "--data", "{tmp}", "--out", "{tmp}/o"], "dots"),
+    (["train", "--config", "{config}", "--data", "{tmp}", "--out", "{tmp}/o"], "holds no category"),
     (["train", "--config", "{config}", "--data", "{data}", "--teacher", "{tmp}/t", "--out", "{tmp}/o"], "no teacher"),
     (["distill", "--photos", "{tmp}/none", "--run", "{tmp}/run", "--out", "{tmp}/o"], "none"),
     (
@@ -91,6 +97,42 @@ def test_train_from_a_config_file(tiny: TinyWorld, tmp_path: Path) -> None:
     from efficientad.checkpoint import load_model
 
     assert load_model(out, tiny.teacher)[1].penalty_images == 0
+
+
+PROGRAM = """
+import sys, efficientad.train as train
+from efficientad.__main__ import main
+train.SAVE_SECONDS, train.LOG_STEPS = -1, 1  # saves after every step
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_kill_minus_9_and_the_same_command_again(tiny: TinyWorld, tmp_path: Path) -> None:
+    """A real process, killed while it trains, ends with the weights of a run that was left alone."""
+    config = tmp_path / "dots.yaml"
+    settings = {k: v for k, v in dataclasses.asdict(TINY).items() if v is not None} | {"steps": 12}
+    config.write_text(yaml.safe_dump(settings))
+
+    def command(name: str) -> list[str]:
+        out = tmp_path / f"{name}.safetensors"
+        options = {"--config": config, "--data": tiny.data, "--penalty": tiny.penalty, "--teacher": tiny.teacher}
+        options |= {"--run": tmp_path / name, "--out": out, "--device": "cpu"}
+        return [sys.executable, "-c", PROGRAM, "train", *(str(part) for pair in options.items() for part in pair)]
+
+    subprocess.run(command("unbroken"), check=True, capture_output=True)
+    log = tmp_path / "killed" / "log.csv"
+    process = subprocess.Popen(command("killed"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while process.poll() is None and not (log.exists() and len(log.read_text().splitlines()) > 3):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL, "it was killed before its end"
+    assert not (tmp_path / "killed.safetensors").exists()
+    done = len(log.read_text().splitlines()) - 1
+    result = subprocess.run(command("killed"), check=True, capture_output=True, text=True)
+    assert f"{done - 2}/12" not in result.stderr, "it went on where it was killed"
+    unbroken, killed = (load_file(tmp_path / f"{name}.safetensors") for name in ("unbroken", "killed"))
+    assert all(torch.equal(value, killed[name]) for name, value in unbroken.items())
 
 
 def test_the_library_and_the_command_line_do_not_import_gradio() -> None:
