@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,14 +54,20 @@ def threshold(scores: NDArray[np.float64]) -> float:
     return mode - beta * math.log(-math.log(1 - FALSE_ALARMS))
 
 
+def channel_statistics(features: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean and deviation per channel, (1, 384, 1, 1), of the (H, W, 384) teacher features of all images.
+
+    One image at a time: the features of a whole category do not fit into memory twice.
+    """
+    means, squares = [], []
+    for cells in features:
+        means.append(cells.double().mean(dim=(0, 1)))
+        squares.append(cells.double().square().mean(dim=(0, 1)))
+    mean = torch.stack(means).mean(dim=0)
+    std = (torch.stack(squares).mean(dim=0) - mean.square()).clamp_min(1e-12).sqrt()
+    return mean.float().view(1, -1, 1, 1), std.float().view(1, -1, 1, 1)
+
+
 def _quantiles(raw: Tensor) -> tuple[float, float]:
     values = np.quantile(raw.flatten().double().cpu().numpy(), (Q_LOW, Q_HIGH))
     return float(values[0]), float(values[1])
-
-
-def channel_statistics(features: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean and deviation per channel, (1, 384, 1, 1), of the (H, W, 384) teacher features of all images."""
-    total = torch.stack([f.double().mean(dim=(0, 1)) for f in features]).mean(dim=0)
-    squares = torch.stack([f.double().square().mean(dim=(0, 1)) for f in features]).mean(dim=0)
-    std = (squares - total.square()).clamp_min(1e-12).sqrt()
-    return total.float().view(1, -1, 1, 1), std.float().view(1, -1, 1, 1)

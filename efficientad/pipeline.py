@@ -106,7 +106,7 @@ def _describe(
 ) -> tuple[NDArray[np.float16] | None, torch.Tensor, torch.Tensor]:
     """The teacher on every view, kept in `run`/teacher.npy (None with no cached copies), and its channel statistics."""
     if not config.photometric_copies:
-        return None, *channel_statistics(list(teacher_outputs(model, _progress(images, "teacher"))))
+        return None, *channel_statistics(teacher_outputs(model, _progress(images, "teacher")))
     path = run / "teacher.npy"
     views = photometric_views(images, config.photometric_copies, config.seed)
     shape = (*views.shape[:2], 64, 64, 384)
@@ -120,7 +120,7 @@ def _describe(
         outputs.flush()
         partial.rename(path)
     outputs = np.lib.format.open_memmap(path, mode="r")
-    return outputs, *channel_statistics([torch.from_numpy(np.array(o)) for o in outputs[0]])
+    return outputs, *channel_statistics(torch.from_numpy(np.array(cells)) for cells in outputs[0])
 
 
 def initialise(model: EfficientAD, images: NDArray[np.uint8], config: TrainConfig) -> None:
