@@ -1,6 +1,7 @@
 """Figures of predictions on test images: input, ground truth, anomaly map, overlay side by side, with attribution.
 
-The demo shows the input panel of these figures as its examples where no dataset is at hand.
+The demo shows the input panel of these figures as its examples where no dataset is at hand. It is the network's
+input to the pixel, so that the demo gives the score that the caption names.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def render(root: Path, models: dict[str, Path], out: Path) -> Iterator[Path]:
         detector = Detector.load(path)
         for sample in first_of_every_type(test_samples(root, category)):
             buffer = io.BytesIO()
-            strip(sample, detector.predict(sample.path)).save(buffer, "WEBP", quality=92, method=6)
+            strip(sample, detector.predict(sample.path)).save(buffer, "WEBP", lossless=True)
             target = out / category / f"{sample.defect_type}.webp"
             write_bytes(target, buffer.getvalue())
             yield target
