@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
-from .errors import InputError
+from efficientad.errors import InputError
 
 SIZE = 256  # side of the network input, in pixels
 MAX_PIXELS = 100_000_000  # larger images are refused before they are decoded
