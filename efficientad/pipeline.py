@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -138,5 +138,5 @@ def _bar(paths: list[Path], label: str) -> Iterator[Path]:
     return iter(tqdm(paths, desc=label, unit="image"))
 
 
-def _progress(images: NDArray[np.uint8], label: str) -> NDArray[np.uint8]:
+def _progress(images: NDArray[np.uint8], label: str) -> Iterable[NDArray[np.uint8]]:
     return tqdm(images, desc=label, unit="image")

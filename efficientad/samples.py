@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,8 +69,8 @@ def photometric_views(images: NDArray[np.uint8], copies: int, seed: int) -> NDAr
     return np.stack([images, *(photometric(source, generator).numpy() for _ in range(copies))])
 
 
-def teacher_outputs(model: EfficientAD, images: NDArray[np.uint8]) -> Iterator[Tensor]:
-    """The teacher's raw output on (N, 256, 256, 3), one (64, 64, 384) tensor an image."""
+def teacher_outputs(model: EfficientAD, images: Iterable[NDArray[np.uint8]]) -> Iterator[Tensor]:
+    """The teacher's raw output on (256, 256, 3) images, one (64, 64, 384) tensor each."""
     for image in images:
         with torch.inference_mode():
             x = extend(normalize(torch.from_numpy(image[None]).to(model.mean.device)))
