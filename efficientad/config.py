@@ -29,7 +29,6 @@ class TrainConfig:
     autoencoder_lr: float = 1e-4
     weight_decay: float = 1e-5
     hard_quantile: float = 0.999
-    anneal: float = 0.0  # share of the steps in which the hard quantile rises to its value from 0, the plain mean
     start_rank: int = 0  # principal components the student starts with (start.py); 0 starts it at random
     crop_cells: int = 64  # side of a training crop on the map; 64 is the whole image
     whole_images: int = 1  # a step's images for the autoencoder

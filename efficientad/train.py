@@ -71,7 +71,7 @@ def train(
         # Dropout takes no generator; seeding by step makes a resumed run draw what an unbroken one would.
         torch.manual_seed(config.seed * 1_000_003 + step)
         batch = draw(good, penalty, config, np.random.default_rng((config.seed, step)), device)
-        parts = losses(model, batch, hard_quantile(step, steps, config))
+        parts = losses(model, batch, config.hard_quantile)
         torch.stack(list(parts.values())).sum().backward()
         optimizer.step(step)
         sums = {name: sums.get(name, torch.zeros((), device=device)) + value.detach() for name, value in parts.items()}
@@ -127,13 +127,6 @@ def hard_loss(distance: Tensor, quantile: float) -> Tensor:
     flat = distance.flatten()
     keep = flat.numel() - math.ceil(quantile * (flat.numel() - 1))
     return flat.topk(keep, sorted=False).values.mean()
-
-
-def hard_quantile(step: int, steps: int, config: TrainConfig) -> float:
-    """The share of distances kept falls geometrically from all to 1 - config.hard_quantile."""
-    if step >= config.anneal * steps:
-        return config.hard_quantile
-    return 1 - (1 - config.hard_quantile) ** (step / (config.anneal * steps))
 
 
 def make_optimizer(model: EfficientAD, config: TrainConfig, steps: int) -> Optimizer:

@@ -12,7 +12,7 @@ from efficientad.images import normalize
 from efficientad.nets import CHANNELS, EfficientAD, extend
 from efficientad.pipeline import initialise
 from efficientad.samples import GoodImages, PenaltyImages, crop, draw
-from efficientad.train import hard_loss, hard_quantile, losses, steps_for, train
+from efficientad.train import hard_loss, losses, steps_for, train
 
 from .conftest import TINY, TinyWorld
 
@@ -32,14 +32,6 @@ def test_the_papers_hard_loss_keeps_1205_elements() -> None:
     assert hard_loss(distance, 0.999).item() == 1
     distance[1204] = 0
     assert hard_loss(distance, 0.999).item() < 1
-
-
-def test_hard_quantile_rises_from_the_mean_to_its_value() -> None:
-    config = dataclasses.replace(TINY, anneal=0.5)
-    rising = [hard_quantile(step, 100, config) for step in range(100)]
-    assert rising[0] == 0
-    assert rising == sorted(rising)
-    assert rising[50:] == [0.999] * 50
 
 
 @pytest.mark.parametrize("row", [0, 7, 54])

@@ -1,6 +1,6 @@
 """Training variants against each other at equal time, on the development sets: the source of docs/training.md.
 
-python -m eval.bench.presets --data DIR --penalty DIR --minutes 3 --variant base --variant anneal:anneal=0.5
+python -m eval.bench.presets --data DIR --penalty DIR --minutes 3 --variant principal --variant random:start_rank=0
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from efficientad.data import Sample, image_files, load_mask, test_samples, train
 from efficientad.images import SIZE, load_image, preprocess
 from efficientad.nets import EfficientAD
 from efficientad.pipeline import train_category
+from efficientad.pretrained import PRETRAINED
 from efficientad.resample import to_pixels
 from eval import metrics
 
@@ -66,7 +67,7 @@ def main() -> None:
     parser.add_argument("--categories", nargs="+", default=["cookie", "magnetic_tile"])
     parser.add_argument("--penalty", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=3)
-    parser.add_argument("--teacher", type=Path, default=None)
+    parser.add_argument("--teacher", type=Path, default=PRETRAINED / "teacher_s.safetensors")
     parser.add_argument("--run", type=Path, default=Path("runs/presets"))
     parser.add_argument("--variant", action="append", required=True, help="NAME or NAME:setting=value,setting=value")
     options = parser.parse_args()
