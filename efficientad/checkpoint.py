@@ -19,6 +19,7 @@ from efficientad.errors import InputError
 from efficientad.files import write_bytes
 from efficientad.images import MEAN, SIZE, STD
 from efficientad.nets import EfficientAD
+from efficientad.pretrained import PRETRAINED
 
 SCHEMA = 1
 PREPROCESSING = {"size": SIZE, "filter": "PIL bilinear, antialiased", "mean": list(MEAN), "std": list(STD)}
@@ -84,10 +85,10 @@ def save_model(model: EfficientAD, card: Card, path: Path) -> None:
 def load_model(path: Path, teacher: Path | None = None) -> tuple[EfficientAD, Card]:
     """The model of a file written by `save_model`, on the CPU in evaluation mode, and its card.
 
-    The teacher is the `teacher_<size>.safetensors` beside the file if no other file is named.
+    The teacher is looked for beside the file and in `pretrained/` if no other file is named.
 
     Raises:
-        InputError: missing, damaged, of another schema, or the teacher beside it is not the one it was trained with.
+        InputError: missing, damaged, of another schema, or without the teacher it was trained with.
     """
     meta, tensors = _read(path, "model")
     if meta["preprocessing"] != PREPROCESSING:
@@ -99,17 +100,27 @@ def load_model(path: Path, teacher: Path | None = None) -> tuple[EfficientAD, Ca
     )
     card = Card(**fields)
     model = EfficientAD("M" if card.size == "M" else "S")
-    teacher_path = teacher or path.with_name(teacher_name(card.size))
+    teacher_path = teacher or _teacher_of(card, path)
     if load_teacher(teacher_path, model) != card.teacher:
-        raise InputError(
-            f"{teacher_path} is not the teacher that {path.name} was trained with; put that one beside it."
-        )
+        raise InputError(f"{teacher_path} is not the teacher that {path.name} was trained with; pass that one.")
     for name, part in (("student", model.student), ("autoencoder", model.autoencoder)):
         prefix = f"{name}."
         _fill(part, {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}, path)
     model.mean.copy_(tensors["mean"])
     model.std.copy_(tensors["std"])
     return model.eval().to(memory_format=torch.channels_last), card
+
+
+def _teacher_of(card: Card, path: Path) -> Path:
+    """The teacher of a model by its hash, whatever its name: models outlive the arrival of a better teacher."""
+    for folder in (path.parent, PRETRAINED):
+        for candidate in sorted(folder.glob("teacher_*.safetensors")):
+            if sha256(candidate) == card.teacher:
+                return candidate
+    raise InputError(
+        f"The teacher that {path.name} was trained with is not beside it; put {teacher_name(card.size)} with the "
+        f"SHA-256 {card.teacher[:12]}… into its folder."
+    )
 
 
 def teacher_name(size: str) -> str:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -80,12 +81,14 @@ def test_a_file_that_does_not_fit_is_refused(tiny: TinyWorld, tmp_path: Path, ma
 
 
 def test_another_teacher_is_refused(tiny: TinyWorld, tmp_path: Path) -> None:
-    (tmp_path / "dots.safetensors").write_bytes(tiny.model.read_bytes())
-    with pytest.raises(InputError, match="There is no teacher"):
-        load_model(tmp_path / "dots.safetensors")
+    path = Path(shutil.copy(tiny.model, tmp_path / "dots.safetensors"))
     save_teacher(pdn("S", CHANNELS), tmp_path / "teacher_s.safetensors", {"size": "S"})
-    with pytest.raises(InputError, match="not the teacher"):
-        load_model(tmp_path / "dots.safetensors")
+    with pytest.raises(InputError, match="is not beside it; put teacher_s"):
+        load_model(path)
+    with pytest.raises(InputError, match="is not the teacher that"):
+        load_model(path, tmp_path / "teacher_s.safetensors")
+    shutil.copy(tiny.teacher, tmp_path / "teacher_s-before.safetensors")
+    load_model(path)  # found by its hash, beside a newer one
     save_teacher(pdn("M", CHANNELS), tmp_path / "teacher_m.safetensors", {"size": "M"})
     with pytest.raises(InputError, match="teacher of size M"):
         load_teacher(tmp_path / "teacher_m.safetensors", EfficientAD("S"))
