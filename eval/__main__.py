@@ -1,10 +1,10 @@
-"""python -m eval tables | figures --data DIR [--categories a b …] [--out DIR] [--pretrained DIR]"""
+"""python -m eval tables | seeds | figures --data DIR [--categories a b …] [--out DIR] [--pretrained DIR]"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -32,6 +32,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         verb.add_argument("--pretrained", type=Path, help="folder of the models (default: pretrained)")
         verb.set_defaults(run=run)
+    seeds_verb = verbs.add_parser("seeds", help="evaluate models of other seeds: seeds.csv")
+    seeds_verb.add_argument(
+        "--data", type=Path, required=True, help="dataset: the folder that contains <category>/test"
+    )
+    seeds_verb.add_argument("--models", type=Path, nargs="+", required=True, metavar="FILE", help="model files")
+    seeds_verb.add_argument("--out", type=Path, default=RESULTS, help="folder to write to (default: eval/results)")
+    seeds_verb.set_defaults(run=seeds)
     args = parser.parse_args(argv)
     try:
         args.run(args)
@@ -49,18 +56,37 @@ def tables(args: argparse.Namespace) -> None:
     from eval.evaluate import evaluate
 
     with tqdm(unit="image") as bar:
-
-        def report(category: str, done: int, total: int) -> None:
-            bar.total = total
-            bar.set_description(category, refresh=False)
-            bar.update(done - bar.n)
-
-        evaluate(args.data, models, args.out, Detector.load, report)
-    if args.out == RESULTS:
-        from eval.readme import update
-
-        update(ROOT / "README.md", RESULTS / "categories.csv")
+        evaluate(args.data, models, args.out, Detector.load, _advance(bar))
+    _rewrite(args.out)
     print(f"Evaluated {', '.join(models)}: see {args.out / 'categories.csv'} and {args.out / 'images.csv'}.")
+
+
+def seeds(args: argparse.Namespace) -> None:
+    """Evaluate model files of other seeds, with a progress bar on stderr."""
+    from efficientad.detector import Detector
+    from eval.evaluate import evaluate_seeds
+
+    with tqdm(unit="image") as bar:
+        evaluate_seeds(args.data, args.models, args.out, Detector.load, _advance(bar))
+    _rewrite(args.out)
+    print(f"Evaluated {len(args.models)} models: see {args.out / 'seeds.csv'}.")
+
+
+def _advance(bar: tqdm) -> Callable[[str, int, int], None]:
+    def report(category: str, done: int, total: int) -> None:
+        bar.total = total
+        bar.set_description(category, refresh=False)
+        bar.update(done - bar.n)
+
+    return report
+
+
+def _rewrite(out: Path) -> None:
+    """The README shows the committed results, not those written elsewhere."""
+    if out == RESULTS:
+        from eval.tables import update
+
+        update(ROOT / "README.md", RESULTS)
 
 
 def figures(args: argparse.Namespace) -> None:

@@ -187,20 +187,43 @@ def evaluate_category(
     return summary, rows
 
 
-def merge_rows(path: Path, rows: Sequence[CategoryRow] | Sequence[ImageRow]) -> None:
-    """Replace the rows of the categories that occur in `rows` (not empty), keep the others; sorted, atomic.
+def evaluate_seeds(root: Path, models: Sequence[Path], out: Path, load: Load, report: Report) -> None:
+    """Evaluate model files of any category and seed, a row each in out/seeds.csv.
+
+    Raises:
+        InputError: a model or its category's test images are not usable.
+    """
+    _read(out / "seeds.csv", _columns(CategoryRow))
+    detectors = [load(path) for path in models]
+    samples = [test_samples(root, detector.category) for detector in detectors]
+    total, done = sum(map(len, samples)), 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        report(detector.category, done, total)
+
+    for detector, images in zip(detectors, samples, strict=True):
+        row, _ = evaluate_category(detector, root, images, count)
+        merge_rows(out / "seeds.csv", [row], key=("category", "seed"))
+
+
+def merge_rows(
+    path: Path, rows: Sequence[CategoryRow] | Sequence[ImageRow], key: tuple[str, ...] = ("category",)
+) -> None:
+    """Replace the rows whose key occurs in `rows` (not empty), keep the others; sorted, atomic.
 
     Raises:
         InputError: the file has other columns than these rows.
     """
     columns = _columns(type(rows[0]))
     new = [dict(zip(columns, map(_cell, columns, astuple(row)), strict=True)) for row in rows]
-    replaced = {row["category"] for row in new}
-    merged = [row for row in _read(path, columns) if row["category"] not in replaced] + new
+    replaced = {tuple(row[name] for name in key) for row in new}
+    merged = [row for row in _read(path, columns) if tuple(row[name] for name in key) not in replaced] + new
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(sorted(merged, key=lambda row: (row["category"], row.get("path", ""))))
+    writer.writerows(sorted(merged, key=lambda row: (row["category"], row.get("path") or row["seed"])))
     write_bytes(path, text.getvalue().encode())
 
 

@@ -177,6 +177,23 @@ def test_a_subset_keeps_the_other_rows(dataset: Path, cli) -> None:
     assert [row["good_images"] for row in rows(out / "categories.csv")] == ["3", "2"]
 
 
+def test_seeds_are_kept_apart(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(path: Path) -> FakeDetector:
+        detector = FakeDetector(path)
+        detector.category, seed = path.stem.split("-")
+        detector.config = {"seed": int(seed), "standard_split": True}
+        return detector
+
+    monkeypatch.setattr(Detector, "load", staticmethod(load))
+    out, models = dataset.parent / "out", dataset.parent / "models"
+    files = [str(models / f"bottle-{seed}.safetensors") for seed in (1, 2)]
+    for file in files:
+        Path(file).touch()
+    assert main(["seeds", "--data", str(dataset), "--out", str(out), "--models", *files]) == 0
+    assert main(["seeds", "--data", str(dataset), "--out", str(out), "--models", files[0]]) == 0
+    assert [(row["category"], row["seed"]) for row in rows(out / "seeds.csv")] == [("bottle", "1"), ("bottle", "2")]
+
+
 def test_what_is_done_survives_a_crash(dataset: Path) -> None:
     out = dataset.parent / "out"
 
