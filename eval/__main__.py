@@ -1,4 +1,4 @@
-"""python -m eval tables | seeds | figures --data DIR [--categories a b …] [--out DIR] [--pretrained DIR]"""
+"""python -m eval tables | seeds | gifs --data DIR [--categories a b …] [--out DIR] [--pretrained DIR]"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from efficientad.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "eval" / "results"
-EXAMPLES = ROOT / "assets" / "examples"
+ASSETS = ROOT / "assets"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,14 +22,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     for name, run, out, summary in (
         ("tables", tables, RESULTS, "evaluate models on a dataset: categories.csv and images.csv"),
-        ("figures", figures, EXAMPLES, "a figure for every defect type; the demo's examples"),
+        ("gifs", gifs, ASSETS, "a GIF for every category, and the demo's examples"),
     ):
         verb = verbs.add_parser(name, help=summary)
         verb.add_argument("--data", type=Path, help="dataset: the folder that contains <category>/test")
         verb.add_argument("--categories", nargs="+", metavar="CATEGORY", help="default: all that have a model")
-        verb.add_argument(
-            "--out", type=Path, default=out, help="folder to write to (default: eval/results, assets/examples)"
-        )
+        verb.add_argument("--out", type=Path, default=out, help="folder to write to (default: eval/results, assets)")
         verb.add_argument("--pretrained", type=Path, help="folder of the models (default: pretrained)")
         verb.set_defaults(run=run)
     seeds_verb = verbs.add_parser("seeds", help="evaluate models of other seeds: seeds.csv")
@@ -89,13 +87,16 @@ def _rewrite(out: Path) -> None:
         update(ROOT / "README.md", RESULTS)
 
 
-def figures(args: argparse.Namespace) -> None:
+def gifs(args: argparse.Namespace) -> None:
     """Render, a line for every file."""
     models = _models(args)
-    from eval.figures import render
+    from eval.gallery import update
+    from eval.gifs import render
 
     for path in render(args.data, models, args.out):
         print(path)
+    if args.out == ASSETS:
+        update(ROOT / "README.md", ASSETS)
 
 
 def _models(args: argparse.Namespace) -> dict[str, Path]:

@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from efficientad.errors import InputError
-from efficientad.files import write_bytes
+from eval import markers
 
-BEGIN, END = "<!-- results -->", "<!-- /results -->"
 CATEGORIES = (
     "carpet", "grid", "leather", "tile", "wood", "bottle", "cable", "capsule", "hazelnut", "metal_nut", "pill",
     "screw", "toothbrush", "transistor", "zipper",
@@ -28,7 +26,8 @@ SOURCES = {
     "anomalib-0.7": "[anomalib](https://github.com/open-edge-platform/anomalib) 0.7",
     "rximg": "[rximg](https://github.com/rximg/EfficientAD)",
 }
-EXPLANATION = """MVTec AD, percent. Ours: seed {seeds}, full test sets, 256 × 256 input, metrics at the masks' resolution,
+EXPLANATION = """\
+MVTec AD, percent. Ours: seed {seeds}, full test sets, 256 × 256 input, metrics at the masks' resolution,
 nothing chosen or calibrated on test images. **Avg** is over the categories that have a model of ours, in
 brackets how many, also for the others: like is compared with like. Pixel F1 takes the one threshold per
 category that is best on the test pixels, as is customary: read it as an upper bound. AU-PRO is up to a false-
@@ -114,17 +113,8 @@ def seed_table(runs: pd.DataFrame) -> str:
 
 
 def update(readme: Path, results: Path) -> None:
-    """Replace what stands between the markers, atomically.
-
-    Raises:
-        InputError: the README has no markers.
-    """
-    text = readme.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise InputError(f"{readme} has no markers {BEGIN} and {END}; put them round the results section.")
-    before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    write_bytes(readme, f"{before}{BEGIN}\n{section(results)}\n{END}{after}".encode())
+    """Write the section into the README. Raises InputError if that has no markers."""
+    markers.replace(readme, "results", section(results))
 
 
 def _table(rows: list[Row], standard: list[str], marked: list[str]) -> str:

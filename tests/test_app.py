@@ -177,14 +177,16 @@ def test_examples_of_a_dataset_show_every_type_first(data: Path) -> None:
     assert found[0].image().shape == (40, 60, 3)
 
 
-def test_example_from_a_figure(data: Path, tmp_path: Path) -> None:
-    strip = np.zeros((280, 1024, 3), np.uint8)
-    strip[:256, :256] = 77
-    (tmp_path / "wood").mkdir()
-    save(tmp_path / "wood" / "deep_hole.webp", strip)
-    (example,) = examples.find("wood", data, tmp_path)  # the dataset has no wood
+def test_a_category_that_the_dataset_lacks_has_the_figure(data: Path, tmp_path: Path) -> None:
+    panels = np.zeros((280, 1024, 3), np.uint8)
+    panels[:256, :256] = 77
+    first, second = Image.fromarray(panels), Image.fromarray(panels + np.uint8(1))
+    first.save(tmp_path / "wood.webp", save_all=True, append_images=[second], lossless=True)
+    listing = {"frames": [{"defect_type": "good"}, {"defect_type": "deep_hole"}]}
+    (tmp_path / "wood.json").write_text(json.dumps(listing))
+    _, example = examples.find("wood", data, tmp_path)
     assert example.caption == "deep hole"
-    assert example.image().shape == (256, 256, 3) and (example.image() == 77).all()
+    assert example.image().shape == (256, 256, 3) and (example.image() == 78).all()
 
 
 def test_no_examples(tmp_path: Path) -> None:

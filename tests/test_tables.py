@@ -76,11 +76,11 @@ def test_seeds_show_mean_and_deviation(results: Path) -> None:
 
 def test_the_rest_of_the_readme_stays(results: Path, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text(f"before {tables.BEGIN} old {tables.END} after")
+    readme.write_text("before <!-- results --> old <!-- /results --> after")
     tables.update(readme, results)
     text = readme.read_text()
-    assert text.startswith(f"before {tables.BEGIN}\n#### Image-Level AUC")
-    assert text.endswith(f"{tables.END} after")
+    assert text.startswith("before <!-- results -->\n#### Image-Level AUC")
+    assert text.endswith("<!-- /results --> after")
     assert " old " not in text
     readme.write_text("nothing")
     with pytest.raises(InputError, match="no markers"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 
 from efficientad.data import test_samples
@@ -18,30 +20,36 @@ LIMIT = 8
 
 @dataclass(frozen=True)
 class Example:
-    """One example. A figure is a strip of 256x256 panels, the input leftmost, maybe with a caption below."""
+    """One example: an image file, or a frame of a category's figure, whose leftmost panel is the input."""
 
     path: Path
     caption: str
-    figure: bool = False
+    frame: int | None = None
 
     def image(self) -> np.ndarray:
         """(H, W, 3) uint8 RGB. Raises InputError if the file is damaged."""
-        rgb = load_image(self.path)
-        return rgb[:SIZE, :SIZE] if self.figure else rgb
+        if self.frame is None:
+            return load_image(self.path)
+        frames = iio.imread(self.path, plugin="pillow", index=self.frame, mode="RGB")
+        return np.ascontiguousarray(frames[:SIZE, :SIZE])
 
 
 def find(category: str, data: Path | None, figures: Path = FIGURES) -> list[Example]:
     """Up to 8 examples of a category; none is not an error.
 
-    data: root of a dataset in the MVTec layout, or None. figures: folder of <category>/<defect type>.webp.
+    data: root of a dataset in the MVTec layout, or None. figures: folder of <category>.webp and <category>.json,
+    as `python -m eval gifs` writes them.
     """
     if data is not None:
         try:
             return _of_every_type(data, category)
         except InputError:
             pass  # this dataset has no such category: the figure may
-    strips = sorted((figures / category).glob("*.webp"))[:LIMIT]
-    return [Example(path, path.stem.replace("_", " "), figure=True) for path in strips]
+    listing, figure = figures / f"{category}.json", figures / f"{category}.webp"
+    if not (listing.is_file() and figure.is_file()):
+        return []
+    frames = json.loads(listing.read_text(encoding="utf-8"))["frames"]
+    return [Example(figure, frame["defect_type"].replace("_", " "), i) for i, frame in enumerate(frames[:LIMIT])]
 
 
 def _of_every_type(data: Path, category: str) -> list[Example]:
