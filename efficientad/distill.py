@@ -29,7 +29,7 @@ class DistillConfig:
     size: Size = "S"
     backbone: str = "tf_efficientnet_lite2"  # paper: wide_resnet101_2
     views: int = 2
-    steps: int = 9_000  # paper: 60,000
+    steps: int = 19_000  # paper: 60,000
     batch: int = 8  # crops; paper: 16 whole images
     crop_cells: int = 16  # side of a crop on the map; 16 cells are 96 pixels
     lr: float = 1e-3
