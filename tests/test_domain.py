@@ -1,0 +1,65 @@
+"""Images of another kind are told from those a model was trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from efficientad.checkpoint import load_domain, load_model
+from efficientad.detector import Detector
+from efficientad.domain import MARGIN, Domain, judge, learn, summarise
+
+from .conftest import TinyWorld, dots
+
+
+def test_a_summary_is_mean_and_deviation() -> None:
+    described = torch.randn(2, 5, 8, 8, generator=torch.Generator().manual_seed(0))
+    summary = summarise(described)
+    torch.testing.assert_close(summary[:, :5], described.mean(dim=(2, 3)))
+    torch.testing.assert_close(summary[:, 5:], described.flatten(2).std(dim=2, correction=0))
+
+
+def test_distance_is_that_of_the_covariance_it_stands_for() -> None:
+    """Mahalanobis's distance under main directions plus equal noise elsewhere, computed with the full matrix."""
+    generator = torch.Generator().manual_seed(1)
+    training = torch.randn(60, 20, generator=generator) @ torch.diag(torch.linspace(3, 0.1, 20))
+    domain = learn(training, training[:5])
+    _, singular, directions = torch.linalg.svd(training - training.mean(0), full_matrices=False)
+    variance = singular.square() / 60
+    noise = variance[8:].sum() / 12
+    covariance = directions[:8].T @ torch.diag(variance[:8]) @ directions[:8] + noise * torch.eye(20)
+    x = torch.randn(20, generator=generator)
+    offset = x - training.mean(0)
+    expected = float((offset @ torch.linalg.inv(covariance) @ offset / 20).sqrt())
+    assert abs(domain.distance(x) - expected) < 1e-3 * expected
+    assert abs(domain.limit - MARGIN * max(domain.distance(each) for each in training[:5])) < 1e-5
+
+
+def test_what_varies_among_good_images_may_vary() -> None:
+    generator = torch.Generator().manual_seed(2)
+    training = 0.1 * torch.randn(40, 30, generator=generator)
+    training[:, 0] += 5 * torch.randn(40, generator=generator)
+    domain = learn(training, training[:4])
+    along, across = torch.zeros(30), torch.zeros(30)
+    along[0], across[1] = 5.0, 5.0
+    assert domain.distance(along) < domain.limit < domain.distance(across)
+
+
+def test_the_best_category_is_the_one_an_image_is_nearest_to_by_its_own_measure() -> None:
+    near = Domain(torch.zeros(4), 1.0, torch.zeros(1, 4), 1.0)
+    far = Domain(torch.full((4,), 10.0), 1.0, torch.zeros(1, 4), 1.0)
+    fit = judge("near", torch.full((4,), 9.5), {"near": near, "far": far})
+    assert not fit.fits and fit.best == "far" and fit.distance > fit.limit
+    assert judge("near", torch.zeros(4), {"near": near, "far": far}).fits
+
+
+def test_a_trained_model_knows_its_own_images(tiny: TinyWorld) -> None:
+    _, card = load_model(tiny.model)
+    teacher, domain = load_domain(tiny.model)
+    assert teacher == card.teacher and domain.limit == card.domain.limit
+    assert torch.equal(domain.centre, card.domain.centre) and torch.equal(domain.allowance, card.domain.allowance)
+    detector = Detector.load(tiny.model)
+    rng = np.random.default_rng(9)
+    own = detector.predict(dots(rng)).summary
+    other = detector.predict(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)).summary
+    assert domain.distance(own) <= domain.limit < domain.distance(other)
