@@ -41,8 +41,10 @@ def contours(mask: np.ndarray) -> np.ndarray:
     return mask & ~inside
 
 
-def overlay(rgb: np.ndarray, anomaly_map: np.ndarray, threshold: float, opacity: float = 0.5) -> np.ndarray:
-    """Heat over an image and the outline of anomaly_map > threshold.
+def overlay(
+    rgb: np.ndarray, anomaly_map: np.ndarray, threshold: float, opacity: float = 0.5, *, outline: float | None = None
+) -> np.ndarray:
+    """Heat over an image and the outline of anomaly_map > outline, which is the threshold if not given.
 
     rgb: (H, W, 3) uint8; anomaly_map: (H, W) float; opacity in [0, 1]; result: (H, W, 3) uint8. Colours as
     in `colorize(anomaly_map, 0, VMAX * threshold)`. Below half the threshold the image stays as it is; from
@@ -57,5 +59,5 @@ def overlay(rgb: np.ndarray, anomaly_map: np.ndarray, threshold: float, opacity:
     weight = (opacity * ((values - fade) / (full - fade)).clip(0, 1))[:, None]
     heat = colorize(values, 0, VMAX * full)
     picture[warm] = np.rint(picture[warm] * (1 - weight) + heat * weight).astype(np.uint8)
-    picture[contours(anomaly_map > threshold)] = CONTOUR
+    picture[contours(anomaly_map > (threshold if outline is None else outline))] = CONTOUR
     return picture

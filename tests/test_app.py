@@ -17,33 +17,47 @@ import gradio as gr
 import httpx
 import numpy as np
 import pytest
+import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from efficientad.calibrate import Calibration
+from efficientad.checkpoint import Card
 from efficientad.detector import Prediction
+from efficientad.domain import Domain
 from efficientad.images import load_image
 from efficientad.ui import build, examples, inspect
 from efficientad.ui.style import CSS, theme
 from efficientad.zoo import Zoo
 
 THRESHOLD = 0.3
+DOMAIN = Domain(torch.zeros(768), 1.0, torch.zeros(1, 768), 1.0)  # everything fits
+CARD = Card(
+    category="dots", size="S", calibration=Calibration((0.0, 1.0), (0.0, 1.0), THRESHOLD), domain=DOMAIN,
+    config={"seed": 42}, data_hash="", good_images=20, penalty_images=0, steps=10, minutes=1.0, teacher="", code_version="",
+    torch_version="2.8",
+)  # fmt: skip
 
 
 class FakeDetector:
     """Scores an image by its brightest pixel: 0 to 1."""
 
+    looks = 0  # of all detectors
+
     def __init__(self, path: Path) -> None:
         self.category = path.stem
+        self.card = CARD
 
     def predict(self, source) -> Prediction:
+        FakeDetector.looks += 1
         return prediction(load_image(source).max(axis=2) / np.float32(255), self.category)
 
 
 def prediction(values: np.ndarray, category: str = "metal_nut") -> Prediction:
     score = float(values.max())
     maps = [values.astype(np.float32), values.astype(np.float32) * 2, values.astype(np.float32) * 0]
-    return Prediction(category, score, THRESHOLD, score > THRESHOLD, *maps, milliseconds=12.34)
+    return Prediction(category, score, THRESHOLD, score > THRESHOLD, *maps, torch.zeros(768), 12.34)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +65,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
     folder = tmp_path_factory.mktemp("pretrained")
     for name in ("bottle", "metal_nut"):
         (folder / f"{name}.safetensors").touch()
-    return Zoo(pretrained_dir=folder, load=FakeDetector)
+    return Zoo(pretrained_dir=folder, load=FakeDetector, look_up=lambda path: ("", DOMAIN))
 
 
 @pytest.fixture(scope="module")
@@ -72,98 +86,25 @@ def save(path: Path, array: np.ndarray) -> Path:
     return path
 
 
-# ---------------------------------------------------------------- callbacks
-
-
-def test_report_is_plain_json() -> None:
-    decision = inspect.report(prediction(np.full((4, 5), np.float32(0.61))))
-    assert json.loads(json.dumps(decision)) == {
-        "category": "metal_nut", "score": 0.61, "threshold": 0.3, "defective": True, "milliseconds": 12.3,
-    }  # fmt: skip
-
-
-def test_verdict_says_it_in_words() -> None:
-    bad, good = (inspect.verdict(prediction(np.full((4, 5), v))) for v in (0.61, 0.1))
-    assert "This metal nut is defective: its score 0.610 is above the threshold 0.300." in bad
-    assert "This metal nut is good: its score 0.100 is not above the threshold 0.300." in good
-    assert "12 ms" in bad
-
-
-def test_verdict_keeps_close_numbers_apart_and_escapes_names() -> None:
-    text = inspect.verdict(prediction(np.full((4, 5), 0.30004), "<b>"))
-    assert "score 0.30004 is above the threshold 0.30000" in text
-    assert "<b>" not in text and "&lt;b&gt;" in text
-
-
-def test_legend_marks_the_score_within_the_scale() -> None:
-    assert "left: 50.0%" in inspect.legend(prediction(np.full((4, 5), THRESHOLD)))
-    assert "left: 100.0%" in inspect.legend(prediction(np.full((4, 5), 9.0)))
-    assert "left: 0.0%" in inspect.legend(prediction(np.full((4, 5), -1.0)))
-
-
-def test_pictures_share_one_absolute_scale() -> None:
-    rgb = np.full((50, 70, 3), 90, np.uint8)
-    small, heat, combined, structural, logical = inspect.pictures(rgb, prediction(np.full((50, 70), 0.2)))
-    assert (small == rgb).all() and heat.shape == rgb.shape
-    brightness = [int(picture.sum(axis=2)[0, 0]) for picture in (logical, combined, structural)]
-    assert brightness == sorted(set(brightness))  # 0 < 0.2 < 0.4
-    other = inspect.pictures(rgb, prediction(np.linspace(0.2, 0.9, 3500).reshape(50, 70)))[2]
-    assert (other[0, 0] == combined[0, 0]).all()  # the same value has the same colour
-
-
-def test_large_photos_are_shown_smaller() -> None:
-    shown = inspect.pictures(np.zeros((1300, 2600, 3), np.uint8), prediction(np.zeros((1300, 2600))))
-    assert [picture.shape[:2] for picture in shown] == [(434, 867)] * 2 + [(260, 520)] * 3
-
-
-def test_inspect_decodes_16_bit(zoo: Zoo, tmp_path: Path) -> None:
-    path = save(tmp_path / "deep.png", np.full((30, 40), 51 * 257, np.uint16))
-    decision, text, original, *_ = inspect.inspect(zoo, str(path), "bottle")
-    assert decision["score"] == 0.2 and not decision["defective"]  # saturated to 8 bits it would be 1
-    assert "good" in text and (original == 51).all()
-
-
-@pytest.mark.parametrize(
-    ("content", "category", "sentence"),
-    [
-        (b"not an image", "bottle", "save it as PNG"),
-        (b"", "bottle", "save it as PNG"),
-        (None, "bottle", "Upload an image first"),
-        (b"not an image", None, "Choose a category first"),
-    ],
-)
-def test_bad_input_is_one_clear_sentence(zoo: Zoo, tmp_path: Path, content, category, sentence: str) -> None:
-    path = tmp_path / "upload.png"
-    path.write_bytes(content or b"")
-    with pytest.raises(gr.Error, match=sentence) as caught:
-        inspect.inspect(zoo, None if content is None else str(path), category)
-    assert str(tmp_path) not in str(caught.value)  # the server's folders are nobody's business
-
-
-def test_unknown_category(zoo: Zoo, tmp_path: Path) -> None:
-    path = save(tmp_path / "a.png", np.zeros((30, 30, 3), np.uint8))
-    with pytest.raises(gr.Error, match="choose one of bottle, metal_nut"):
-        inspect.inspect(zoo, str(path), "../bottle")
-
-
-def test_results_can_be_cleared(zoo: Zoo, tmp_path: Path) -> None:
-    path = save(tmp_path / "a.png", np.zeros((30, 30, 3), np.uint8))
-    assert len(inspect.nothing()) == len(inspect.inspect(zoo, str(path), "bottle"))
+# ---------------------------------------------------------------- what a page shows when it opens
 
 
 def test_page_without_models(tmp_path: Path) -> None:
-    empty = Zoo(pretrained_dir=tmp_path, load=FakeDetector)
+    empty = Zoo(pretrained_dir=tmp_path, load=FakeDetector, look_up=lambda path: ("", DOMAIN))
     build(empty)
-    category, button, notice, gallery = inspect.arrive(empty, None, "bottle")
+    category, button, notice, tiles, gallery, *_ = inspect.arrive(empty, None, "bottle", {})
     assert category.choices == [] and category.value is None
-    assert not button.interactive and notice.visible and not gallery.visible
+    assert not button.interactive and notice.visible and not tiles.visible and not gallery.visible
     assert "python -m efficientad train" in inspect.UNTRAINED
 
 
 def test_page_with_models(zoo: Zoo, data: Path) -> None:
-    category, button, notice, gallery = inspect.arrive(zoo, data, None)
-    assert category.value == "bottle" and button.interactive and not notice.visible and gallery.visible
-    assert inspect.arrive(zoo, data, "metal_nut")[0].value == "metal_nut"
+    category, button, notice, tiles, gallery, *_ = inspect.arrive(zoo, data, None, {})
+    assert category.value == "bottle" and button.interactive and not notice.visible
+    assert tiles.visible and gallery.visible
+    own = {"widget": zoo.pretrained_dir / "bottle.safetensors"}
+    assert inspect.arrive(zoo, data, "widget", own)[0].value == "widget"
+    assert inspect.arrive(zoo, data, "widget", {})[0].value == "bottle"
 
 
 # ---------------------------------------------------------------- examples
@@ -246,6 +187,7 @@ def test_endpoints(url: str, tmp_path: Path) -> None:
     decision, *_ = client.predict(image=handle_file(path), category="metal_nut", api_name="/inspect")
     assert decision == {
         "category": "metal_nut", "score": 0.8, "threshold": 0.3, "defective": True, "milliseconds": 12.3,
+        "fits_category": True, "best_category": "bottle",
     }  # fmt: skip
     broken = tmp_path / "broken.png"
     broken.write_bytes(path.read_bytes()[:60])
@@ -276,7 +218,9 @@ FLAGS = [
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 def test_browser(url: str, tmp_path: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
-    bright = save(tmp_path / "bright.png", np.full((90, 120, 3), 250, np.uint8))
+    picture = np.full((90, 120, 3), 150, np.uint8)
+    picture[30:60, 40:80] = 250
+    bright = save(tmp_path / "bright.png", picture)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"not an image")
     outside: list[str] = []
@@ -294,11 +238,27 @@ def test_browser(url: str, tmp_path: Path) -> None:
         page.get_by_text("This bottle is defective").wait_for()
         status = page.locator("#verdict [role=status]")
         assert "0.980" in status.inner_text() and "ms" in status.inner_text()
-        page.locator(".pictures img").nth(4).wait_for()
+        page.locator("#logical .js-plotly-plot").wait_for()
+        assert "no penalty images" in page.locator("#model").inner_text()
+
+        looks, outlined = FakeDetector.looks, page.locator("#pair img").last.get_attribute("src")
+        slider = page.locator("#threshold input[type=range]")
+        slider.focus()
+        page.keyboard.press("End")  # three times the threshold: 0.9
+        page.keyboard.press("ArrowLeft")
+        page.get_by_text("its score 0.980 is above the threshold 0.8").wait_for()
+        page.wait_for_function("src => [...document.querySelectorAll('#pair img')].at(-1).src != src", arg=outlined)
+        assert FakeDetector.looks == looks  # the network was not asked again
+        page.get_by_role("button", name="Back to the model's threshold").click()
+        page.get_by_text("is above the threshold 0.300").wait_for()
+
         page.get_by_label("Thumbnail 1 of 8").click()
         page.get_by_text("This bottle is good").wait_for()
+        page.get_by_role("tab", name="API").click()
+        page.get_by_text(url.rstrip("/")).first.wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") == 390
         assert outside == [] and complaints == []
+        page.get_by_role("tab", name="Inspect").click()
         page.get_by_label("Remove Image").or_(page.get_by_label("Clear")).first.click()
         page.locator("#verdict .idle").wait_for()
         page.set_input_files("#image input[type=file]", broken)

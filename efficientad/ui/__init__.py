@@ -6,7 +6,8 @@ from pathlib import Path
 
 import gradio as gr
 
-from efficientad.ui import inspect
+from efficientad.results import load_results
+from efficientad.ui import api, inspect
 from efficientad.zoo import Zoo
 
 TITLE = "EfficientAD"
@@ -17,13 +18,24 @@ QUEUE = 20  # waiting requests; further ones are told to come back later
 HOUR = 3600  # seconds that an upload or a result stays on disk
 
 
-def build(zoo: Zoo, *, data: Path | None = None) -> gr.Blocks:
+def build(zoo: Zoo, *, data: Path | None = None, penalty: Path | None = None, training: bool = False) -> gr.Blocks:
     """The whole page, without loading a model.
 
-    zoo: lists the categories and runs their models. data: dataset in the MVTec layout, for examples.
+    zoo: lists the categories and runs their models. data: dataset in the MVTec layout, for examples. penalty: folder
+    of natural photos for training. training: whether visitors may train models.
     """
+    results = load_results()
+
+    def categories() -> list[str]:
+        return zoo.categories()
+
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(HOUR // 6, HOUR)) as demo:
         gr.Markdown(INTRODUCTION, elem_id="introduction")
-        inspect.layout(demo, zoo, data)
-        gr.api(zoo.categories, api_name="categories", api_description="The categories that have a model.")
+        own = gr.State({})  # models that this session has trained: category -> file
+        with gr.Tabs():
+            with gr.Tab("Inspect", id="inspect"):
+                inspect.layout(demo, zoo, data, own, results)
+            with gr.Tab("API", id="api"):
+                api.layout(demo, zoo)
+        gr.api(categories, api_name="categories", api_description="The categories that have a model.")
     return demo.queue(max_size=QUEUE)

@@ -1,8 +1,8 @@
-"""The Inspect tab: one image in; verdict, overlay and maps out."""
+"""The Inspect tab: one image in; verdict, overlay, maps and what the threshold means out."""
 
 from __future__ import annotations
 
-from html import escape
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,100 +10,44 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from efficientad.detector import Prediction
+from efficientad.charts import anomaly_heatmap, score_histogram
 from efficientad.errors import InputError
 from efficientad.images import load_image
-from efficientad.plots import VMAX, colorize, overlay
-from efficientad.ui import examples, uploads
-from efficientad.zoo import Zoo
+from efficientad.results import Results
+from efficientad.ui import examples, gpu, uploads
+from efficientad.ui.shown import Shown
+from efficientad.ui.verdict import IDLE, legend, meaning, model_line, top_of_scale, verdict
+from efficientad.zoo import Own, Zoo
 
 MODEL = "model"  # concurrency group of every event that runs a model: one at a time, on all cores
-PHOTO = 1280  # longest sides, in pixels, of what the browser gets: the original and its overlay,
-MAP = 640  # the maps, which come from 64 x 64 cells,
-THUMBNAIL = 192  # and the examples
+THUMBNAIL = 192  # longest side, in pixels
+PAGE = 24  # test images that the browser shows at a time
+OPACITY = 0.5
+SESSION = 3600  # seconds that an inspection is kept for its session
 UNTRAINED = (
     "**There is no trained model yet:** train one on photos of good parts, then reload this page: "
     "`python -m efficientad train --config efficientad/configs/bottle.yaml --data path/to/mvtec_ad`"
 )
-IDLE = '<p class="verdict idle">The verdict appears here once an image is inspected.</p>'
-GUIDE = """The **structural map** (student–teacher) reacts to local damage: scratches, dents, contamination.
-
-The **logical map** (student–autoencoder) reacts to wrong arrangement: parts missing, misplaced or too many.
-
-The **combined map** is their mean. Its maximum is the **image score**: above the threshold, the part is
-*defective*. The overlay outlines where the combined map exceeds the threshold.
-
-The colour scale is the same for every image of a category, so a good part stays dark. The triangle on the
-scale marks the image score."""
+COMBINED = "**Combined**: the mean of the two. Its maximum is the image score."
+STRUCTURAL = "**Structural** (student–teacher): local damage, such as scratches, dents, contamination."
+LOGICAL = "**Logical** (student–autoencoder): wrong arrangement, such as parts missing, misplaced or too many."
+GUIDE = """Every map has the same colour scale for all images of a category, so a good part stays dark: 0 is what
+90 % of the pixels of good parts do not exceed, 0.1 what 99.5 % do not. Point at a map to read its values."""
 # The element outlives its content, and so screen readers announce every new verdict.
 LIVE = "element.setAttribute('role', 'status'); element.setAttribute('aria-atomic', 'true')"
 SHOW_VERDICT = "() => document.getElementById('verdict').scrollIntoView({block: 'nearest'})"
 ENDPOINT = (
-    "Inspect one image. The first value is the decision: category, score, threshold, defective, "
-    "milliseconds; then verdict, original, overlay, combined, structural and logical map, legend."
+    "Inspect one image. The first value is the decision: category, score, threshold, defective, milliseconds; whether "
+    "the image fits the category (if not, the score means nothing), and the category that it fits best. Then the "
+    "verdict as HTML, the pair of original and overlay, the colour scale, the three maps, the histogram, its meaning."
 )
-Pictures = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 # ---------------------------------------------------------------- what the page shows, without a server
 
 
-def report(prediction: Prediction) -> dict[str, str | float | bool]:
-    """The decision as JSON: the first value of the endpoint /inspect."""
-    return {
-        "category": prediction.category,
-        "score": round(float(prediction.score), 4),
-        "threshold": round(float(prediction.threshold), 4),
-        "defective": bool(prediction.defective),
-        "milliseconds": round(float(prediction.milliseconds), 1),
-    }
-
-
-def verdict(prediction: Prediction) -> str:
-    """The decision in words, as HTML; colour and icon only repeat what the words say."""
-    kind, icon, relation = ("defective", "✕", "above") if prediction.defective else ("good", "✓", "not above")
-    score, threshold = _distinct(prediction.score, prediction.threshold)
-    return (
-        f'<div class="verdict {kind}">'
-        f'<p class="word"><span aria-hidden="true">{icon}</span> {kind.capitalize()}</p>'
-        f"<p>This {escape(prediction.category.replace('_', ' '))} is {kind}: "
-        f"its score {score} is {relation} the threshold {threshold}.</p>"
-        f"<dl><div><dt>Score</dt><dd>{score}</dd></div><div><dt>Threshold</dt><dd>{threshold}</dd></div>"
-        f"<div><dt>Time</dt><dd>{prediction.milliseconds:.0f} ms</dd></div></dl></div>"
-    )
-
-
-def legend(prediction: Prediction) -> str:
-    """The colour scale of the maps, with the threshold and this image's score, as HTML."""
-    top = _top(prediction)
-    colours = ", ".join(f"rgb({r} {g} {b})" for r, g, b in colorize(np.linspace(0, 1, 17)[None])[0])
-    score, threshold = _distinct(prediction.score, prediction.threshold)
-    at = 100 * min(max(prediction.score / top, 0.0), 1.0)
-    return (
-        f'<div class="legend" role="img" aria-label="Colour scale from 0 (black) to {top:.3g} (pale yellow); '
-        f'threshold {threshold}, score of this image {score}"><div class="bar" '
-        f'style="background: linear-gradient(to right, {colours})"><i style="left: {at:.1f}%"></i></div>'
-        f'<div class="ticks"><span>0</span><span>threshold {threshold}</span><span>{top:.3g}</span></div>'
-        "</div>"
-    )
-
-
-def pictures(rgb: np.ndarray, prediction: Prediction) -> Pictures:
-    """Original, overlay, combined, structural and logical map, each (h, w, 3) uint8.
-
-    rgb: (H, W, 3) uint8, the inspected image. Large ones come back smaller: h, w <= 1280, of the maps 640.
-    """
-    photo = np.ascontiguousarray(_thin(rgb, PHOTO))
-    heat = overlay(photo, _thin(prediction.anomaly_map, PHOTO), prediction.threshold)
-    combined, structural, logical = (
-        colorize(_thin(values, MAP), 0, _top(prediction))
-        for values in (prediction.anomaly_map, prediction.structural_map, prediction.logical_map)
-    )
-    return photo, heat, combined, structural, logical
-
-
-def inspect(zoo: Zoo, image: str | None, category: str | None) -> tuple[Any, ...]:
-    """All outputs of one inspection: report, verdict, pictures, legend. Raises gr.Error for bad input.
+def look(zoo: Zoo, image: str | None, category: str | None, own: Own | None = None) -> Shown:
+    """Run the model. Raises gr.Error for bad input.
 
     image: path of the upload.
     """
@@ -113,15 +57,47 @@ def inspect(zoo: Zoo, image: str | None, category: str | None) -> tuple[Any, ...
         if not image:
             raise InputError("Upload an image first, or pick an example.")
         rgb = load_image(Path(image).read_bytes())  # bytes: errors must not name the server's temporary file
-        prediction = zoo.predict(category, rgb)
+        found = gpu.predict(zoo, category, rgb, own)
+        return Shown.of(rgb, found, zoo.fit(category, found.summary, own))
     except InputError as error:
         raise gr.Error(str(error), print_exception=False) from error
-    return report(prediction), verdict(prediction), *pictures(rgb, prediction), legend(prediction)
+
+
+def judged(shown: Shown, threshold: float, opacity: float, results: Results | None) -> tuple[Any, ...]:
+    """What depends on the threshold: decision, verdict, original and overlay, legend, histogram, its meaning."""
+    scores = results.scores(shown.category) if results else None
+    histogram = gr.Plot(visible=False)
+    if scores:
+        histogram = gr.Plot(score_histogram(scores.good, scores.defective, threshold, shown.score), visible=True)
+    return (
+        shown.report(threshold),
+        verdict(shown.category, shown.score, threshold, shown.milliseconds, shown.fit),
+        (shown.photo, shown.overlay(threshold, opacity)),
+        legend(shown.score, threshold, top_of_scale(shown.threshold)),
+        histogram,
+        meaning(threshold, scores),
+    )
+
+
+def maps(shown: Shown) -> tuple[Any, ...]:
+    """The combined, the structural and the logical map, to be pointed at."""
+    top = top_of_scale(shown.threshold)
+    return (
+        anomaly_heatmap(shown.combined, top, shown.threshold),
+        anomaly_heatmap(shown.structural, top),
+        anomaly_heatmap(shown.logical, top),
+    )
+
+
+def slider(shown: Shown) -> gr.Slider:
+    """The threshold slider, back at the model's own threshold."""
+    value = max(shown.threshold, 1e-3)
+    return gr.Slider(0, round(3 * value, 4), value=round(value, 4), step=round(value / 200, 6))
 
 
 def nothing() -> tuple[Any, ...]:
-    """The outputs of `inspect` before there is a result."""
-    return None, IDLE, None, None, None, None, None, ""
+    """The outputs of an inspection before there is one; without the state's and the slider's."""
+    return None, IDLE, None, "", gr.Plot(visible=False), "", None, None, None
 
 
 def offer(category: str | None, data: Path | None) -> Any:
@@ -132,33 +108,44 @@ def offer(category: str | None, data: Path | None) -> Any:
     )
 
 
-def arrive(zoo: Zoo, data: Path | None, category: str | None) -> tuple[Any, ...]:
+def tiles(categories: list[str], data: Path | None) -> list[tuple[Image.Image, str]]:
+    """A thumbnail for every category: its first example, or a plain tile."""
+    found = ((name, examples.find(name, data)) for name in categories)
+    plain = Image.new("RGB", (THUMBNAIL, THUMBNAIL), "#64748b")
+    return [(_thumbnail(each[0].image()) if each else plain, name.replace("_", " ")) for name, each in found]
+
+
+def browse(category: str | None, data: Path | None, defect_type: str | None, page: float) -> Any:
+    """A page of the dataset's test images of one type."""
+    found = examples.test_images(category, data, defect_type)[int(page - 1) * PAGE :][:PAGE]
+    return gr.Gallery([(_thumbnail(item.image()), item.caption) for item in found], selected_index=None)
+
+
+def shelves(category: str | None, data: Path | None) -> tuple[Any, ...]:
+    """The browser over the dataset: hidden without a dataset, empty until it is opened."""
+    types = examples.defect_types(category, data)
+    first = next((t for t in types if t != "good"), next(iter(types), None))
+    return gr.Accordion(visible=bool(types), open=False), gr.Dropdown(types, value=first), gr.skip(), None
+
+
+def first_page(category: str | None, data: Path | None, defect_type: str | None) -> tuple[Any, ...]:
+    """The page slider and the first page of one type."""
+    pages = -(-len(examples.test_images(category, data, defect_type)) // PAGE)
+    return gr.Slider(1, max(2, pages), value=1, visible=pages > 1), browse(category, data, defect_type, 1)
+
+
+def arrive(zoo: Zoo, data: Path | None, category: str | None, own: Own) -> tuple[Any, ...]:
     """What a freshly opened page shows: a model may have been trained since the app started."""
-    categories = zoo.categories()
+    categories = zoo.categories(own)
     chosen = category if category in categories else next(iter(categories), None)
     return (
         gr.Dropdown(choices=categories, value=chosen),
         gr.Button(interactive=bool(categories)),
         gr.Markdown(visible=not categories),
+        gr.Gallery(tiles(categories, data), columns=max(1, len(categories)), visible=len(categories) > 1),
         offer(chosen, data),
+        *shelves(chosen, data),
     )
-
-
-def _thin(values: np.ndarray, longest: int) -> np.ndarray:
-    """Every n-th row and column, so that neither side is longer than that."""
-    step = -(-max(values.shape[:2]) // longest)
-    return values[::step, ::step]
-
-
-def _top(prediction: Prediction) -> float:
-    """The upper end of the colour scale, the one that `overlay` uses."""
-    return VMAX * max(prediction.threshold, 1e-6)
-
-
-def _distinct(score: float, threshold: float) -> tuple[str, str]:
-    """Both with as many digits, at least 3, as it takes to tell them apart."""
-    digits = next((n for n in range(3, 7) if f"{score:.{n}f}" != f"{threshold:.{n}f}"), 6)
-    return f"{score:.{digits}f}", f"{threshold:.{digits}f}"
 
 
 def _thumbnail(rgb: np.ndarray) -> Image.Image:
@@ -170,74 +157,162 @@ def _thumbnail(rgb: np.ndarray) -> Image.Image:
 # ---------------------------------------------------------------- layout and wiring
 
 
-def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None) -> None:
-    """Place the tab in the current context. Endpoint: /inspect(image, category)."""
+def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None, own: gr.State, results: Results | None) -> None:
+    """Place the tab in the current context. Endpoint: /inspect(image, category).
+
+    own: the models that the session has trained. results: the stored evaluation.
+    """
     categories = zoo.categories()
+    shown = gr.State(None, time_to_live=SESSION)
     untrained = gr.Markdown(UNTRAINED, visible=not categories, elem_id="untrained")
-    with gr.Row(equal_height=True):
-        with gr.Column(scale=1, min_width=300):
-            category = gr.Dropdown(categories, label="Category", elem_id="category")
-        with gr.Column(scale=2, min_width=300):
-            gallery = gr.Gallery(
-                label="Examples", show_label=False, columns=examples.LIMIT, object_fit="cover",
-                allow_preview=False, interactive=False, buttons=[], visible=False, elem_id="examples",
-            )  # fmt: skip
+    tile_row = _strip("tiles", len(categories) or 1)
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=300):
+            category = gr.Dropdown(categories, label="Category", elem_id="category")
             image = gr.Image(
-                type="filepath", image_mode=None, format="png", sources=["upload", "clipboard"],
-                label="Image", height=320, buttons=[], elem_id="image",
+                type="filepath", image_mode=None, format="png", sources=["upload", "clipboard", "webcam"],
+                label="Image", height=300, buttons=[], elem_id="image",
             )  # fmt: skip
             button = gr.Button("Inspect", variant="primary", interactive=bool(categories), elem_id="inspect")
-            with gr.Accordion("How to read the maps", open=False):
-                gr.Markdown(GUIDE)
+            gallery = _strip("examples", 4)
+            with gr.Accordion("Test images of the dataset", open=False, visible=False) as shelf:
+                defect_type = gr.Dropdown(label="Type")
+                test_gallery = _strip("tests", 4)
+                page = gr.Slider(1, 2, step=1, label="Page", visible=False)
         with gr.Column(scale=2, min_width=300):
             decision = gr.HTML(IDLE, js_on_load=LIVE, elem_id="verdict")
             with gr.Column(elem_classes="pictures"):
-                with gr.Row():
-                    original = _picture("Original", "The inspected image")
-                    heat = _picture("Overlay", "The combined map over the image, outlined above the threshold")
-                with gr.Row():
-                    combined = _picture("Combined", "Combined map: mean of structural and logical map", True)
-                    structural = _picture("Structural", "Structural map, student–teacher: local damage", True)
-                    logical = _picture("Logical", "Logical map, student–autoencoder: wrong arrangement", True)
+                with gr.Row(equal_height=False):
+                    pair = gr.ImageSlider(
+                        label="Original and overlay", format="jpeg", max_height=460, interactive=False,
+                        buttons=["download", "fullscreen"], elem_id="pair",
+                    )  # fmt: skip
+                    truth = gr.Image(
+                        label="Ground truth", format="png", visible=False, interactive=False, height=300,
+                        buttons=[], elem_id="truth",
+                    )  # fmt: skip
                 scale = gr.HTML()
+                with gr.Row(equal_height=False):
+                    with gr.Column(min_width=260):
+                        threshold = gr.Slider(
+                            0, 1, label="Threshold", info="Moves verdict and outline; the network does not run again.",
+                            elem_id="threshold",
+                        )  # fmt: skip
+                        reset = gr.Button("Back to the model's threshold", size="sm")
+                        opacity = gr.Slider(0, 1, OPACITY, step=0.05, label="Opacity of the overlay", elem_id="opacity")
+                        sentence = gr.Markdown(elem_id="meaning")
+                    with gr.Column(min_width=300):
+                        histogram = gr.Plot(label="Test images of this category", visible=False, elem_id="histogram")
+                with gr.Row(equal_height=False):
+                    combined, structural, logical = (
+                        _map(name, text)
+                        for name, text in (("Combined", COMBINED), ("Structural", STRUCTURAL), ("Logical", LOGICAL))
+                    )
+                gr.Markdown(GUIDE)
+                made = gr.Markdown(elem_id="model")
+                with gr.Row():
+                    prepare = gr.Button("Prepare download", size="sm")
+                    download = gr.DownloadButton("Overlay, raw map and decision (.zip)", size="sm", visible=False)
                 with gr.Accordion("As JSON", open=False):
                     decided = gr.JSON(show_label=False)
 
-    outputs = [decided, decision, original, heat, combined, structural, logical, scale]
+    judgement = [decided, decision, pair, scale, histogram, sentence]
+    pictures = [*judgement, combined, structural, logical]
+    outputs = [*pictures, threshold, made, shown]
+    shelf_outputs = [shelf, defect_type, page, test_gallery]
 
-    def run(image: dict[str, Any] | None, category: str | None) -> tuple[Any, ...]:
-        return inspect(zoo, uploads.path_of(image), category)
+    def run(image: dict[str, Any] | None, category: str | None, opacity: float, own: Own) -> tuple[Any, ...]:
+        result = look(zoo, uploads.path_of(image), category, own)
+        card = model_line(zoo.card(result.category, own))
+        judgements = judged(result, result.threshold, opacity, results)
+        return *judgements, *maps(result), slider(result), card, result
 
-    def pick(category: str, event: gr.SelectData) -> np.ndarray:
-        return examples.find(category, data)[event.index].image()
+    def judge(result: Shown | None, threshold: float, opacity: float) -> tuple[Any, ...]:
+        return judged(result, threshold, opacity, results) if result else tuple(gr.skip() for _ in judgement)
 
-    def show_examples(category: str | None) -> Any:
-        return offer(category, data)
+    def back(result: Shown | None) -> Any:
+        return slider(result) if result else gr.skip()
 
-    def refresh(category: str | None) -> tuple[Any, ...]:
-        return arrive(zoo, data, category)
+    def pack(result: Shown | None, threshold: float, opacity: float) -> Any:
+        if result is None:
+            return gr.skip()
+        folder = tempfile.mkdtemp(dir=uploads.temporary())
+        path = Path(folder) / f"{result.category}.zip"
+        path.write_bytes(result.archive(threshold, opacity))
+        return gr.DownloadButton(value=str(path), visible=True)
+
+    def pick(category: str, event: gr.SelectData) -> tuple[Any, ...]:
+        return _picked(examples.find(category, data)[event.index])
+
+    def pick_test(category: str, defect_type: str, page: float, event: gr.SelectData) -> tuple[Any, ...]:
+        found = examples.test_images(category, data, defect_type)
+        return _picked(found[int(page - 1) * PAGE + event.index])
+
+    def choose(own: Own, event: gr.SelectData) -> str:
+        return zoo.categories(own)[event.index]
+
+    def enter(category: str | None) -> tuple[Any, ...]:
+        return offer(category, data), *shelves(category, data)
+
+    def refresh(category: str | None, own: Own) -> tuple[Any, ...]:
+        return arrive(zoo, data, category, own)
 
     # preprocess=False: gr.Image would open the file itself, and fail on a damaged one without telling what to
-    # do; gr.Dropdown would refuse a model that was trained after the start. `inspect` checks both.
+    # do; gr.Dropdown would refuse a model that was trained after the start. `look` checks both.
     model: dict[str, Any] = {
-        "fn": run, "inputs": [image, category], "outputs": outputs, "preprocess": False,
+        "fn": run, "inputs": [image, category, opacity, own], "outputs": outputs, "preprocess": False,
         "concurrency_id": MODEL, "concurrency_limit": 1, "show_progress_on": [decision],
     }  # fmt: skip
-    quick: dict[str, Any] = {"api_visibility": "private", "queue": False}
+    quick: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
     asked = gr.on([button.click, image.upload], **model, api_name="inspect", api_description=ENDPOINT)
-    picked = gallery.select(pick, category, image, api_visibility="private").success(**model, api_visibility="private")
-    for event in (asked, picked):
+    picked = [
+        gallery.select(pick, category, [image, truth], api_visibility="private"),
+        test_gallery.select(pick_test, [category, defect_type, page], [image, truth], api_visibility="private"),
+    ]
+    looked = [asked, *(event.success(**model, api_visibility="private") for event in picked)]
+    for event in looked:
         event.success(js=SHOW_VERDICT)
-        event.failure(nothing, None, outputs, **quick)  # the last verdict is not that of the image in view
-    image.clear(nothing, None, outputs, **quick)
-    category.input(nothing, None, outputs, **quick).then(show_examples, category, gallery, **quick)
-    demo.load(refresh, category, [category, button, untrained, gallery], **quick)
+        event.failure(nothing, None, pictures, **quick)  # the last verdict is not that of the image in view
+    image.upload(lambda: gr.Image(value=None, visible=False), None, truth, **quick)
+    image.clear(nothing, None, pictures, cancels=looked, **quick)
+    image.clear(lambda: gr.Image(value=None, visible=False), None, truth, **quick)
+
+    moved = [shown, threshold, opacity]
+    # input, not release: sliders are moved by keys too. always_last: while one redraws, only the latest waits.
+    gr.on([threshold.input, opacity.input], judge, moved, judgement, trigger_mode="always_last", **quick)
+    reset.click(back, shown, threshold, **quick).then(judge, moved, judgement, **quick)
+    prepare.click(pack, moved, download, api_visibility="private")
+
+    changed = {"fn": enter, "inputs": category, "outputs": [gallery, *shelf_outputs], **quick}
+    category.input(nothing, None, pictures, **quick).then(**changed)
+    tile_row.select(choose, own, category, **quick).then(nothing, None, pictures, **quick).then(**changed)
+
+    def first(category: str | None, defect_type: str | None) -> tuple[Any, ...]:
+        return first_page(category, data, defect_type)
+
+    def turn(category: str | None, defect_type: str | None, page: float) -> Any:
+        return browse(category, data, defect_type, page)
+
+    gr.on([shelf.expand, defect_type.input], first, [category, defect_type], [page, test_gallery], **quick)
+    page.release(turn, [category, defect_type, page], test_gallery, **quick)
+    page_outputs = [category, button, untrained, tile_row, gallery, *shelf_outputs]
+    gr.on([demo.load, own.change], refresh, [category, own], page_outputs, **quick)
 
 
-def _picture(label: str, alt_text: str, small: bool = False) -> gr.Image:
-    return gr.Image(
-        label=label, alt_text=alt_text, format="png", interactive=False, min_width=90 if small else 240,
-        buttons=["fullscreen"] if small else ["download", "fullscreen"],
+def _picked(example: examples.Example) -> tuple[Any, ...]:
+    truth = example.truth()
+    return example.image(), gr.Image(value=truth, visible=truth is not None)
+
+
+def _strip(name: str, columns: int) -> gr.Gallery:
+    return gr.Gallery(
+        label=name.capitalize(), show_label=False, columns=columns, object_fit="cover", allow_preview=False,
+        interactive=False, buttons=[], visible=name == "tests", elem_id=name, elem_classes="strip",
     )  # fmt: skip
+
+
+def _map(name: str, text: str) -> gr.Plot:
+    with gr.Column(min_width=230):
+        plot = gr.Plot(label=name, elem_id=name.lower())
+        gr.Markdown(text)
+    return plot

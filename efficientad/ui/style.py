@@ -11,14 +11,16 @@ CSS = """
 #untrained { border-left: 4px solid var(--color-accent); padding: .6em 1em;
              background: var(--block-background-fill); }
 
-/* one row of examples that scrolls sideways where it must */
-#examples { border-width: 0; background: none; }
-#examples .grid-wrap { height: auto; min-height: 0; max-height: none; padding: 0; overflow-x: auto; }
-#examples .grid-container { grid-template-columns: repeat(8, minmax(84px, 1fr)); padding: 2px; gap: 8px;
-                            height: auto; }
-#examples .caption-label { inset: auto 0 0 0; max-width: none; padding: 1px 4px; border: none;
-                           border-radius: 0; font-size: 11px; text-align: center;
-                           opacity: 1; background: var(--block-background-fill); }
+/* rows of thumbnails that scroll sideways where they must */
+.strip { border-width: 0 !important; background: none !important; }
+.strip .grid-wrap { height: auto; min-height: 0; max-height: none; padding: 0; overflow-x: auto; }
+.strip .grid-container { padding: 2px; gap: 8px; height: auto; }
+#tiles .grid-container { grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)); }
+#examples .grid-container, #tests .grid-container { grid-template-columns: repeat(4, minmax(64px, 1fr)); }
+.strip .caption-label { inset: auto 0 0 0; max-width: none; padding: 1px 4px; border: none;
+                        border-radius: 0; font-size: 11px; text-align: center;
+                        opacity: 1; background: var(--block-background-fill); }
+#tests .grid-wrap { max-height: 320px; overflow-y: auto; }
 
 /* gradio rewrites this sheet, and drops a shorthand with a variable if one of its parts is set again */
 #verdict .html-container, .pictures .html-container { padding: 0; }
@@ -32,6 +34,8 @@ CSS = """
 .dark #verdict .good { --kind: #2dd4bf; }
 #verdict .idle { border-style: dashed; border-width: 1px; color: var(--body-text-color-subdued); }
 #verdict p { margin: 0; }
+#verdict .doubt { margin-bottom: .6em; padding: .6em 1em; border-left: 6px solid #b45309;
+                  border-radius: var(--radius-lg); background: #fef3c7; color: #451a03; }
 #verdict .word, #verdict .word span { font-size: 26px; font-weight: 700; line-height: 1.25;
                                       color: var(--kind); }
 #verdict dl { display: flex; flex-wrap: wrap; gap: .5em 2.5em; margin: .7em 0 0; }
@@ -45,8 +49,7 @@ CSS = """
 .legend { padding-top: 6px; }
 .legend .bar { position: relative; height: 12px; border: 1px solid var(--border-color-primary);
                border-radius: 3px; }
-.legend .bar::after { content: ""; position: absolute; left: 50%; top: 0; bottom: 0;
-                      border-left: 2px solid #0ff; }
+.legend .bar b { position: absolute; top: 0; bottom: 0; border-left: 2px solid #0ff; }
 .legend .bar i { position: absolute; top: -8px; border-style: solid; border-width: 6px 6px 0;
                  border-color: var(--body-text-color) transparent transparent;
                  transform: translateX(-50%); }

@@ -21,3 +21,10 @@ def path_of(payload: dict[str, Any] | None) -> str | None:
     if not path.is_relative_to(Path(get_upload_folder()).resolve()):
         raise gr.Error("This file is not an upload: send the image itself.", print_exception=False)
     return str(path)
+
+
+def temporary() -> str:
+    """The folder for files that a visitor is given, which gradio serves from and empties after a while."""
+    folder = get_upload_folder()
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return folder
