@@ -1,4 +1,4 @@
-"""python -m eval tables | seeds | gifs --data DIR [--categories a b …] [--out DIR] [--pretrained DIR]"""
+"""python -m eval tables | gifs | seeds | reproduce | architecture"""
 
 from __future__ import annotations
 
@@ -37,6 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     seeds_verb.add_argument("--models", type=Path, nargs="+", required=True, metavar="FILE", help="model files")
     seeds_verb.add_argument("--out", type=Path, default=RESULTS, help="folder to write to (default: eval/results)")
     seeds_verb.set_defaults(run=seeds)
+    whole = verbs.add_parser("reproduce", help="train what has no model yet, then tables and gifs; resumes")
+    whole.add_argument("--data", type=Path, help="dataset: the folder that contains <category>/train and test")
+    whole.add_argument("--penalty", type=Path, help="folder of natural photos for training")
+    whole.add_argument("--minutes", type=float, help="time budget of a training (default: the preset's)")
+    whole.add_argument("--categories", nargs="+", metavar="CATEGORY", help="default: all of the dataset")
+    whole.set_defaults(run=reproduce, out=None, pretrained=None)
+    drawing = verbs.add_parser("architecture", help="draw the figure of the method, assets/efficientad.png")
+    drawing.set_defaults(run=architecture)
     args = parser.parse_args(argv)
     try:
         args.run(args)
@@ -97,6 +105,26 @@ def gifs(args: argparse.Namespace) -> None:
         print(path)
     if args.out == ASSETS:
         update(ROOT / "README.md", ASSETS)
+
+
+def reproduce(args: argparse.Namespace) -> None:
+    """Train, evaluate, render; every part keeps what it has done."""
+    if args.data is None:
+        raise InputError("There is no dataset to train on: pass --data with the folder of <category>/train/good.")
+    from efficientad.pretrained import PRETRAINED
+    from eval.reproduce import missing, train
+
+    for category in missing(args.data, args.categories, PRETRAINED):
+        train(category, args.data, args.penalty, args.minutes, PRETRAINED)
+    for part, out in ((tables, RESULTS), (gifs, ASSETS)):
+        part(argparse.Namespace(**{**vars(args), "out": out}))
+
+
+def architecture(args: argparse.Namespace) -> None:
+    """Draw the figure of the method."""
+    from eval.architecture import render
+
+    print(render(ASSETS / "efficientad.png"))
 
 
 def _models(args: argparse.Namespace) -> dict[str, Path]:

@@ -182,7 +182,7 @@ def url(zoo: Zoo, data: Path) -> Iterator[str]:
 
 def test_endpoints(url: str, tmp_path: Path) -> None:
     client = Client(url, verbose=False, analytics_enabled=False)
-    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/inspect", "/categories"}
+    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/inspect", "/categories", "/results"}
     assert client.predict(api_name="/categories") == ["bottle", "metal_nut"]
     path = save(tmp_path / "deep.png", np.full((30, 40), 204 * 257, np.uint16))
     decision, *_ = client.predict(image=handle_file(path), category="metal_nut", api_name="/inspect")

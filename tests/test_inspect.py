@@ -44,7 +44,8 @@ def shown(values: np.ndarray) -> Shown:
 @pytest.fixture
 def results() -> Results:
     rows = [("metal_nut", score, score > 0.5) for score in (0.1, 0.2, 0.4, 0.6, 0.8)]
-    return Results(pd.DataFrame(), pd.DataFrame(rows, columns=["category", "score", "defective"]))
+    images = pd.DataFrame(rows, columns=["category", "score", "defective"])
+    return Results(pd.DataFrame(), images, pd.DataFrame())
 
 
 def test_report_is_plain_json() -> None:
