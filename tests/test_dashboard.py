@@ -100,3 +100,10 @@ def test_the_committed_evaluation_can_be_shown() -> None:
         assert dashboard.of_category(results, category, None)[0]
     for metric in dashboard.METRICS:
         assert "ours" in dashboard.comparison(results, metric)["method"].iloc[0]
+
+
+def test_the_figures_are_shown_by_name(tmp_path: Path) -> None:
+    (tmp_path / "metal_nut.gif").touch()
+    text = dashboard.gifs(tmp_path)
+    assert "<figcaption>Metal nut</figcaption>" in text and "metal_nut.gif" in text
+    assert dashboard.gifs(tmp_path / "absent") == ""

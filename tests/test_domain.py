@@ -63,3 +63,10 @@ def test_a_trained_model_knows_its_own_images(tiny: TinyWorld) -> None:
     own = detector.predict(dots(rng)).summary
     other = detector.predict(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)).summary
     assert domain.distance(own) <= domain.limit < domain.distance(other)
+
+
+def test_a_large_defect_is_no_other_category() -> None:
+    near = Domain(torch.zeros(4), 1.0, torch.zeros(1, 4), 1.0)
+    far = Domain(torch.full((4,), 10.0), 1.0, torch.zeros(1, 4), 1.0)
+    assert judge("near", torch.full((4,), 2.0), {"near": near, "far": far}).fits
+    assert not judge("near", torch.full((4,), 3.0), {"near": near, "far": far}).fits

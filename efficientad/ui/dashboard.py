@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 import numpy as np
@@ -89,9 +90,15 @@ def pictures(rows: pd.DataFrame, data: Path | None) -> Any:
     return gr.Gallery(found, visible=bool(found), selected_index=None)
 
 
-def gifs(folder: Path = FIGURES.parent) -> list[tuple[str, str]]:
-    """The moving figures of `python -m eval gifs`, (path, category)."""
-    return [(str(path), path.stem.replace("_", " ")) for path in sorted(folder.glob("*.gif"))]
+def gifs(folder: Path = FIGURES.parent) -> str:
+    """The moving figures of `python -m eval gifs` as HTML; empty if there are none."""
+    figures = "".join(
+        f'<figure><img loading="lazy" src="gradio_api/file={quote(str(path))}" alt="{name}: input, ground truth, '
+        f'anomaly map and overlay of one image of every defect type"><figcaption>{name}</figcaption></figure>'
+        for path in sorted(folder.glob("*.gif"))
+        for name in [path.stem.replace("_", " ").capitalize()]
+    )
+    return figures and f'<div class="gifs">{figures}</div>'
 
 
 def summary(results: Results | None) -> list[dict[str, Any]]:
@@ -129,20 +136,16 @@ def layout(demo: gr.Blocks, data: Path | None, results: Results | None) -> None:
         roc, precision = _plot("ROC curve"), _plot("Precision and recall")
     with gr.Row():
         histogram, types = _plot("Scores"), _plot("Scores by defect type")
-    misses = _gallery("Worst misses: defective, and called good")
-    alarms = _gallery("Worst false alarms: good, and called defective")
+    gr.Markdown("**Worst misses** (defective, called good) and **worst false alarms** (good, called defective)")
+    misses, alarms = _gallery("Worst misses"), _gallery("Worst false alarms")
     if data is None:
         gr.Markdown("Start with `--data DIR` to see the images that the model gets wrong.")
-    with gr.Row(), gr.Column(min_width=300):
-        gr.Markdown("### Time on a CPU with two cores")
-        gr.Plot(curves.latency(evaluation.categories), show_label=False)
+    gr.Markdown("### Time on a CPU with two cores")
+    gr.Plot(curves.latency(evaluation.categories), show_label=False)
     if moving := gifs():
         gr.Markdown("### Every defect type, one image each")
         gr.set_static_paths([FIGURES.parent])
-        gr.Gallery(
-            moving, show_label=False, columns=2, object_fit="contain", height="auto", allow_preview=True,
-            interactive=False, buttons=[], elem_id="gifs",
-        )  # fmt: skip
+        gr.HTML(moving)
 
     quick: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
@@ -165,6 +168,6 @@ def _plot(label: str) -> gr.Plot:
 
 def _gallery(label: str) -> gr.Gallery:
     return gr.Gallery(
-        label=label, columns=8, object_fit="contain", allow_preview=True, interactive=False, buttons=[], visible=False,
-        height="auto",
+        label=label, show_label=False, object_fit="contain", allow_preview=False, interactive=False, buttons=[],
+        visible=False, elem_classes=["strip", "wrong"],
     )  # fmt: skip

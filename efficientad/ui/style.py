@@ -20,6 +20,11 @@ CSS = """
 .strip .caption-label { inset: auto 0 0 0; max-width: none; padding: 1px 4px; border: none;
                         border-radius: 0; font-size: 11px; text-align: center;
                         opacity: 1; background: var(--block-background-fill); }
+.wrong .grid-container { grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)); }
+.gifs { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); gap: 16px; }
+.gifs figure { margin: 0; }
+.gifs img { width: 100%; border: 1px solid var(--border-color-primary); border-radius: var(--radius-md); }
+.gifs figcaption { color: var(--body-text-color-subdued); }
 #tests .grid-wrap { max-height: 320px; overflow-y: auto; }
 
 /* gradio rewrites this sheet, and drops a shorthand with a variable if one of its parts is set again */
