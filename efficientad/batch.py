@@ -40,14 +40,14 @@ def inspect_files(detector: Detector, paths: Iterable[Path], out: Path) -> list[
             row["score"], row["threshold"] = round(prediction.score, 6), round(prediction.threshold, 6)
             row["defective"], row["milliseconds"] = prediction.defective, round(prediction.milliseconds, 1)
             picture = overlay(rgb, prediction.anomaly_map, prediction.threshold)
-            write_bytes(out / f"{_unused(path.stem, taken)}.png", _png(picture))
+            write_bytes(out / f"{unused(path.stem, taken)}.png", _png(picture))
         rows.append(row)
-    write_bytes(out / "predictions.csv", _csv(rows).encode())
+    write_bytes(out / "predictions.csv", as_csv(rows).encode())
     write_bytes(out / "predictions.json", (json.dumps(rows, indent=2) + "\n").encode())
     return rows
 
 
-def _unused(stem: str, taken: set[str]) -> str:
+def unused(stem: str, taken: set[str]) -> str:
     """`stem`, or with a number where images of several folders share a name."""
     name, number = stem, 1
     while name in taken:
@@ -63,7 +63,8 @@ def _png(picture: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _csv(rows: list[dict[str, Any]]) -> str:
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """A table with COLUMNS: what a row lacks stays empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()

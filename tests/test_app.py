@@ -182,7 +182,8 @@ def url(zoo: Zoo, data: Path) -> Iterator[str]:
 
 def test_endpoints(url: str, tmp_path: Path) -> None:
     client = Client(url, verbose=False, analytics_enabled=False)
-    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/inspect", "/categories", "/results"}
+    names = set(client.view_api(return_format="dict")["named_endpoints"])
+    assert names == {"/inspect", "/batch", "/categories", "/results"}
     assert client.predict(api_name="/categories") == ["bottle", "metal_nut"]
     path = save(tmp_path / "deep.png", np.full((30, 40), 204 * 257, np.uint16))
     decision, *_ = client.predict(image=handle_file(path), category="metal_nut", api_name="/inspect")
@@ -258,11 +259,24 @@ def test_browser(url: str, tmp_path: Path) -> None:
         page.get_by_role("tab", name="API").click()
         page.get_by_text(url.rstrip("/")).first.wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+        page.get_by_role("tab", name="Batch").click()
+        page.set_input_files("#batch-files input[type=file]", [bright, broken])
+        page.locator("#batch-files").get_by_text("broken").wait_for()
+        page.locator("#batch-run").click()
+        page.get_by_text("1 could not be read").wait_for()
+        with page.expect_download() as download:
+            page.locator("#batch-csv").click()
+        assert "bright.png" in Path(download.value.path()).read_text()
+        page.get_by_role("tab", name="Results").click()
+        page.locator("#comparison").get_by_text("EfficientAD-S, ours").first.wait_for()
+        page.locator(".js-plotly-plot >> visible=true").first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
         assert outside == [] and complaints == []
         page.get_by_role("tab", name="Inspect").click()
         page.get_by_label("Remove Image").or_(page.get_by_label("Clear")).first.click()
         page.locator("#verdict .idle").wait_for()
         page.set_input_files("#image input[type=file]", broken)
-        page.get_by_text("The image is empty, damaged or not an image").wait_for()
+        page.get_by_test_id("toast-text").get_by_text("The image is empty, damaged or not an image").wait_for()
         page.locator("#verdict .idle").wait_for()
         browser.close()

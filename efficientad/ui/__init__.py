@@ -7,7 +7,7 @@ from pathlib import Path
 import gradio as gr
 
 from efficientad.results import load_results
-from efficientad.ui import api, dashboard, inspect
+from efficientad.ui import api, batch, dashboard, inspect
 from efficientad.zoo import Zoo
 
 TITLE = "EfficientAD"
@@ -35,6 +35,8 @@ def build(zoo: Zoo, *, data: Path | None = None, penalty: Path | None = None, tr
         with gr.Tabs():
             with gr.Tab("Inspect", id="inspect"):
                 inspect.layout(demo, zoo, data, own, results)
+            with gr.Tab("Batch", id="batch"):
+                batch.layout(demo, zoo, own)
             with gr.Tab("Results", id="results"):
                 dashboard.layout(demo, data, results)
             with gr.Tab("API", id="api"):
