@@ -1,4 +1,4 @@
-"""python -m efficientad distill | train | predict"""
+"""python -m efficientad data | distill | train | predict | index"""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m efficientad", description="EfficientAD: learn from good images only."
     )
     verbs = main.add_subparsers(dest="verb", required=True)
+
+    data = verbs.add_parser("data", help="get MVTec AD (5 GB, CC BY-NC-SA 4.0)")
+    data.add_argument(
+        "--category", nargs="+", action="extend", default=None, metavar="NAME", help="default: all fifteen"
+    )
+    data.add_argument("--root", type=Path, required=True, help="the dataset's folder; the archive is kept there too")
+    data.add_argument("--archive", type=Path, default=None, help="mvtec_anomaly_detection.tar.xz, if you have it")
+    data.add_argument("--accept-licence", action="store_true", help="do not ask whether you accept the licence")
+    data.set_defaults(run=commands.data)
 
     distill = verbs.add_parser("distill", help="make a teacher from an ImageNet backbone and natural photos")
     distill.add_argument("--photos", type=Path, required=True, help="folder of natural photos")
@@ -50,6 +59,9 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", type=Path, required=True, help="folder for overlays, predictions.csv and .json")
     predict.add_argument("--device", default=None)
     predict.set_defaults(run=commands.predict)
+
+    index = verbs.add_parser("index", help="write pretrained/index.json, the list of the model files there")
+    index.set_defaults(run=commands.index)
     return main
 
 

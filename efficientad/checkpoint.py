@@ -132,6 +132,15 @@ def load_domain(path: Path) -> tuple[str, Domain]:
     return meta["teacher"], _domain(meta, tensors, path)
 
 
+def read_header(path: Path) -> dict[str, Any]:
+    """What the file of a teacher or a model says of itself, without its tensors; "kind" tells which it is.
+
+    Raises:
+        InputError: missing, damaged or of another schema.
+    """
+    return _read(path, "teacher" if path.name.startswith("teacher_") else "model", ())[0]
+
+
 def _domain(meta: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> Domain:
     if not set(DOMAIN) <= set(tensors):
         raise InputError(f"The tensors of {path} do not fit the network; train the model again.")

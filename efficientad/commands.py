@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def distill(options: argparse.Namespace) -> None:
     digest = save_teacher(teacher, out, meta)
     log.copy(out.with_suffix(".csv"))
     print(f"{out}  held-out loss {log.rows[-1]['held_out']:.4f}  sha256 {digest}")
+    _reindex(out)
 
 
 def _advance(bar: tqdm) -> Callable[[int, int], None]:
@@ -72,6 +74,43 @@ def train(options: argparse.Namespace) -> None:
         device=device,
     )
     print(f"{out}  threshold {card.calibration.threshold:.4f}  {card.steps} steps in {card.minutes:.1f} minutes")
+    _reindex(out)
+
+
+def _reindex(out: Path) -> None:
+    """Bring pretrained/index.json up to date if `out` lies there; another file's fault does not make a run fail."""
+    from efficientad.index import write_index
+
+    if out.resolve().parent == PRETRAINED.resolve():
+        try:
+            write_index(PRETRAINED)
+        except InputError as error:
+            print(f"warning: the index of {PRETRAINED} is out of date: {error}", file=sys.stderr)
+
+
+def index(options: argparse.Namespace) -> None:
+    """Write the index of the pretrained models."""
+    from efficientad.index import write_index
+
+    print(write_index(PRETRAINED))
+
+
+def data(options: argparse.Namespace) -> None:
+    """Get categories of MVTec AD, unless they are there, and say what to run next."""
+    from efficientad import download
+
+    wanted = sorted(set(options.category or download.CATEGORIES))
+    missing = download.missing(options.root, wanted)
+    for name in wanted:
+        if name not in missing:
+            print(f"{options.root / name} is already there")
+    if missing:
+        download.agree(options.accept_licence)
+        download.get(options.root, missing, options.archive)
+    print("Next:")
+    for name in wanted:
+        print(f"  python -m efficientad train --config efficientad/configs/{name}.yaml --data {options.root}")
+    print(f"  python -m eval tables --data {options.root}")
 
 
 def predict(options: argparse.Namespace) -> None:
