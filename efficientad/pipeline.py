@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,7 +26,9 @@ from efficientad.pretrained import PRETRAINED
 from efficientad.runlog import RunLog
 from efficientad.samples import GoodImages, load_penalty, photometric_views, teacher_outputs
 from efficientad.start import start_principal
-from efficientad.train import train
+from efficientad.train import Report, train
+
+Item = TypeVar("Item")
 
 
 def train_category(
@@ -37,11 +40,13 @@ def train_category(
     run: Path,
     out: Path,
     device: torch.device,
+    report: Report | None = None,
 ) -> Card:
     """Train on 90 % of the `good` images, calibrate on the rest, write `out`; the same call resumes a broken run.
 
     Without `penalty` images the student may learn to describe defects too: a warning is given and the model
-    file records their number.
+    file records their number. `report` is called at every image and every step of training; what it raises ends
+    the run.
 
     Raises:
         InputError: unreadable images, fewer than ten good ones, no teacher, or a run folder of another run.
@@ -54,18 +59,22 @@ def train_category(
             stacklevel=2,
         )
     training, held_out = split_good(good, seed=42)
-    images = read(training, "good images")
+    images = read(training, "good images", report)
     model = place(model, device)
-    outputs, mean, std, summaries = _describe(model, images, config, run)
+    outputs, mean, std, summaries = _describe(model, images, config, run, report)
     model.mean.copy_(mean)
     model.std.copy_(std)
     views = photometric_views(images, config.photometric_copies if outputs is not None else 0, config.seed)
-    natural = load_penalty(penalty, config.seed, lambda p: _bar(p, "penalty images")) if penalty else None
+    natural = None
+    if penalty:
+        natural = load_penalty(penalty, config.seed, lambda paths: _progress(paths, "penalty images", report))
+    if report:
+        report("start", {"step": 0, "steps": 1})
     initialise(model, images, config)
     log = RunLog(run / "log.csv")
-    steps = train(model, GoodImages(views, outputs, model), natural, config, run, log)
+    steps = train(model, GoodImages(views, outputs, model), natural, config, run, log, report)
     round_to_stored(model)
-    found = maps(model, read(held_out, "calibration"))
+    found = maps(model, read(held_out, "calibration", report))
     card = Card(
         category=config.category,
         size=config.size,
@@ -85,9 +94,9 @@ def train_category(
     return card
 
 
-def read(paths: list[Path], label: str) -> NDArray[np.uint8]:
+def read(paths: list[Path], label: str, report: Report | None = None) -> NDArray[np.uint8]:
     """(N, 256, 256, 3) uint8."""
-    return np.stack([shrink(load_image(path)) for path in _bar(paths, label)])
+    return np.stack([shrink(load_image(path)) for path in _progress(paths, label, report)])
 
 
 def maps(model: EfficientAD, images: NDArray[np.uint8]) -> Maps:
@@ -105,7 +114,7 @@ def maps(model: EfficientAD, images: NDArray[np.uint8]) -> Maps:
 
 
 def _describe(
-    model: EfficientAD, images: NDArray[np.uint8], config: TrainConfig, run: Path
+    model: EfficientAD, images: NDArray[np.uint8], config: TrainConfig, run: Path, report: Report | None
 ) -> tuple[NDArray[np.float16] | None, torch.Tensor, torch.Tensor, torch.Tensor]:
     """The teacher on every view, kept in `run`/teacher.npy (None with no cached copies).
 
@@ -119,7 +128,7 @@ def _describe(
             yield each
 
     if not config.photometric_copies:
-        mean, std = channel_statistics(noted(teacher_outputs(model, _progress(images, "teacher"))))
+        mean, std = channel_statistics(noted(teacher_outputs(model, _progress(images, "teacher", report))))
         return None, mean, std, torch.stack(summaries)
     path = run / "teacher.npy"
     views = photometric_views(images, config.photometric_copies, config.seed)
@@ -129,7 +138,7 @@ def _describe(
         partial = run / "teacher.part.npy"
         outputs = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
         flat = views.reshape(-1, *views.shape[2:])
-        for i, described in enumerate(teacher_outputs(model, _progress(flat, "teacher"))):
+        for i, described in enumerate(teacher_outputs(model, _progress(flat, "teacher", report))):
             outputs[divmod(i, shape[1])] = described.half().cpu().numpy()
         outputs.flush()
         partial.rename(path)
@@ -149,9 +158,8 @@ def initialise(model: EfficientAD, images: NDArray[np.uint8], config: TrainConfi
         start_principal(model, images, config.start_rank, torch.Generator().manual_seed(config.seed))
 
 
-def _bar(paths: list[Path], label: str) -> Iterator[Path]:
-    return iter(tqdm(paths, desc=label, unit="image"))
-
-
-def _progress(images: NDArray[np.uint8], label: str) -> Iterable[NDArray[np.uint8]]:
-    return tqdm(images, desc=label, unit="image")
+def _progress(items: Collection[Item], label: str, report: Report | None) -> Iterator[Item]:
+    for i, item in enumerate(tqdm(items, desc=label, unit="image")):
+        if report:
+            report(label, {"step": i, "steps": len(items)})
+        yield item

@@ -19,6 +19,7 @@ from efficientad.samples import Batch, GoodImages, PenaltyImages, draw
 from efficientad.state import load_state, save_state
 
 Log = Callable[[dict[str, float]], None]
+Report = Callable[[str, dict[str, float]], None]  # what is being done; "step" and "steps" of it, and more
 TIMED_STEPS = 8  # that `steps_for` runs to learn how long one takes
 LOG_STEPS = 50
 SAVE_SECONDS = 60
@@ -31,10 +32,12 @@ def train(
     config: TrainConfig,
     run: Path,
     log: Log,
+    report: Report | None = None,
 ) -> int:
     """Train the student and autoencoder of `model`, whose teacher and statistics are set, in place.
 
     Goes on from `run`/state.pt when that exists, and ends with the same weights as a run that was not broken off.
+    `log` gets the losses every 50 steps; `report` is called at every step, and may end the run by raising.
 
     Returns:
         The number of steps of the schedule.
@@ -75,22 +78,19 @@ def train(
         torch.stack(list(parts.values())).sum().backward()
         optimizer.step(step)
         sums = {name: sums.get(name, torch.zeros((), device=device)) + value.detach() for name, value in parts.items()}
+        now = time.monotonic()
+        seconds, clock = seconds + now - clock, now
+        row: dict[str, float] = {"step": step + 1, "steps": steps, "seconds": seconds}
         if (step + 1) % LOG_STEPS == 0 or step + 1 == steps:
-            now = time.monotonic()
-            seconds, clock = seconds + now - clock, now
             count = step % LOG_STEPS + 1
-            log(
-                {
-                    "step": step + 1,
-                    "steps": steps,
-                    "seconds": seconds,
-                    **{k: v.item() / count for k, v in sums.items()},
-                }
-            )
+            row |= {k: v.item() / count for k, v in sums.items()}
+            log(row)
             sums = {}
             if now - saved_at > SAVE_SECONDS or step + 1 == steps:
                 save(step + 1)
                 saved_at = now
+        if report:
+            report("training", row)
     model.eval()
     return steps
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import gradio as gr
 
 from efficientad.results import load_results
-from efficientad.ui import api, batch, dashboard, inspect
+from efficientad.ui import api, batch, dashboard, inspect, train_tab
+from efficientad.ui.training import forget
 from efficientad.zoo import Zoo
 
 TITLE = "EfficientAD"
@@ -31,7 +32,7 @@ def build(zoo: Zoo, *, data: Path | None = None, penalty: Path | None = None, tr
 
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(HOUR // 6, HOUR)) as demo:
         gr.Markdown(INTRODUCTION, elem_id="introduction")
-        own = gr.State({})  # models that this session has trained: category -> file
+        own = gr.State({}, delete_callback=forget)  # models that this session has trained: category -> file
         with gr.Tabs():
             with gr.Tab("Inspect", id="inspect"):
                 inspect.layout(demo, zoo, data, own, results)
@@ -39,6 +40,9 @@ def build(zoo: Zoo, *, data: Path | None = None, penalty: Path | None = None, tr
                 batch.layout(demo, zoo, own)
             with gr.Tab("Results", id="results"):
                 dashboard.layout(demo, data, results)
+            if training:
+                with gr.Tab("Train your own", id="train"):
+                    train_tab.layout(demo, zoo, penalty, own)
             with gr.Tab("API", id="api"):
                 api.layout(demo, zoo)
         gr.api(categories, api_name="categories", api_description="The categories that have a model.")
