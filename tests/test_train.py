@@ -181,3 +181,15 @@ def test_presets_and_configuration_errors(tmp_path: Path) -> None:
     broken.write_text("a: [")
     with pytest.raises(InputError, match="not valid YAML"):
         load_config(broken, "cpu")
+
+
+def test_every_cell_is_as_likely_to_be_in_a_crop() -> None:
+    from efficientad.samples import GRID, _place
+
+    rng = np.random.default_rng(0)
+    seen = np.zeros((GRID, GRID))
+    for _ in range(20_000):
+        row, column = _place(rng, 16)
+        seen[row : row + 16, column : column + 16] += 1
+    assert seen.min() > 0.8 * seen.mean() and seen.max() < 1.2 * seen.mean()
+    assert _place(rng, GRID) == (0, 0)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from efficientad.checkpoint import load_domain, load_model
+from efficientad.checkpoint import load_domain, load_model, sha256, teacher_name
 from efficientad.data import image_files, split_good, test_samples, train_images
 from efficientad.domain import judge, summarise
 from efficientad.images import load_image, preprocess
@@ -37,10 +37,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--natural", type=Path)
     options = parser.parse_args()
+    current = sha256(PRETRAINED / teacher_name("S"))
     loaded = {name: load_domain(PRETRAINED / f"{name}.safetensors") for name in available()}
-    names, teachers = list(loaded), {teacher for teacher, _ in loaded.values()}
-    assert len(teachers) == 1, "models of several teachers cannot be compared"
-    domains = {name: domain for name, (_, domain) in loaded.items()}
+    # Models of another teacher have other summaries, which cannot be compared.
+    domains = {name: domain for name, (teacher, domain) in loaded.items() if teacher == current}
+    names = list(domains)
     model, _ = load_model(PRETRAINED / f"{names[0]}.safetensors")
     good = {n: summaries(model, split_good(train_images(options.data, n))[1], f"{n}, held out") for n in names}
     if options.natural:
@@ -57,7 +58,7 @@ def main() -> None:
         if options.natural:
             row["natural photos flagged"] = _share([not judge(name, s, domains).fits for s in good["natural photos"]])
         rows.append(row | {"own good passed": _share(own_good), "own defective passed": _share(own_bad)})
-    print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".1f"))
+    print(pd.DataFrame(rows).to_string(index=False, float_format="%.1f"))
     print(f"\nThe category that fits a held-out good image best is its own: {_share(right):.1f} % of {len(right)}.")
 
 

@@ -84,15 +84,15 @@ def wait() -> None:
 
 
 def mark(page: Page) -> None:
-    """Remember the overlay in view."""
-    page.evaluate("window.before = [...document.querySelectorAll('#pair img')].at(-1)?.src")
+    """Remember the verdict in view."""
+    page.evaluate("window.before = document.querySelector('#verdict .verdict')?.innerText")
 
 
 def changed(page: Page) -> None:
-    """Until another overlay is in view."""
+    """Until another verdict is in view; the overlay comes with it."""
     page.wait_for_function(
-        "() => { const now = [...document.querySelectorAll('#pair img')].at(-1)?.src;"
-        " return now && now != window.before }"
+        "() => { const now = document.querySelector('#verdict .verdict')?.innerText;"
+        " return now && now.includes('Threshold') && now != window.before }"
     )
 
 
