@@ -164,9 +164,10 @@ def crop(image: NDArray[np.uint8], row: int, column: int, cells: int) -> NDArray
 
 
 def _place(rng: np.random.Generator, cells: int) -> tuple[int, int]:
-    """First row and column of a random crop inside the map, such that every cell is as likely to be in it.
+    """First row and column of a random crop inside the map; places beyond its edges are moved to them.
 
-    A uniform place would see the corners a hundred times less often than the middle, and they would stay unlearned.
+    So a corner is as likely to be seen as the middle. With places drawn uniformly inside it would be seen two hundred
+    times less often, and stay unlearned.
     """
     row, column = rng.integers(1 - cells, GRID, size=2).clip(0, GRID - cells)
     return int(row), int(column)
