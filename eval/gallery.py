@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from efficientad.download import CATEGORIES
 from eval import markers
 from eval.gifs import MVTEC
-from eval.tables import CATEGORIES
 
 HOW = """No GIF yet: {missing}. Their images are not at hand here.
 `python -m efficientad data --category {first} --root DIR` gets them,

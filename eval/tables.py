@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from efficientad.download import CATEGORIES
 from eval import markers
 
-CATEGORIES = (
-    "carpet", "grid", "leather", "tile", "wood", "bottle", "cable", "capsule", "hazelnut", "metal_nut", "pill",
-    "screw", "toothbrush", "transistor", "zipper",
-)  # fmt: skip
 METRICS = {
     "image_auroc": "Image-Level AUC",
     "pixel_auroc": "Pixel-Level AUC",

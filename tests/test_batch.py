@@ -30,6 +30,7 @@ from efficientad.domain import Domain, Fit
 from efficientad.resample import to_pixels
 from efficientad.ui import batch, build
 from efficientad.ui.batch import Batch, Checked
+from efficientad.ui.uploads import paths_of
 from efficientad.zoo import Zoo
 
 from .test_app import THRESHOLD, FakeDetector, prediction, save
@@ -138,7 +139,7 @@ def test_nothing_to_inspect_is_said_in_one_sentence(zoo: Zoo, uploads: list[Path
         with pytest.raises(gr.Error, match=sentence):
             list(batch.check_all(zoo, paths, category))
     with pytest.raises(gr.Error, match="not an upload"):
-        batch.paths_of([{"path": str(named["good.png"])}])
+        paths_of([{"path": str(named["good.png"])}])
 
 
 def test_progress_is_told_image_by_image(zoo: Zoo, uploads: list[Path]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -256,7 +255,7 @@ def slider(batch: Batch) -> gr.Slider:
 
 def spreadsheet(batch: Batch, threshold: float) -> str:
     """Path of the table as CSV."""
-    path = _fresh() / f"{batch.category}.csv"
+    path = uploads.folder() / f"{batch.category}.csv"
     path.write_text(as_csv(batch.rows(threshold)), encoding="utf-8")
     return str(path)
 
@@ -279,11 +278,6 @@ def arrive(zoo: Zoo, category: str | None, own: Own) -> tuple[Any, ...]:
     return gr.Dropdown(choices=categories, value=chosen), gr.Button(interactive=bool(categories))
 
 
-def paths_of(files: list[dict[str, Any]] | None) -> list[Path]:
-    """The paths in the raw value of a gr.File. Raises gr.Error if a file was not uploaded."""
-    return [Path(path) for path in map(uploads.path_of, files or []) if path]
-
-
 def _note(category: str, each: Checked) -> str:
     if each.fit is None or each.fit.fits:
         return ""
@@ -296,11 +290,6 @@ def _nothing_seen(batch: Batch) -> str:
     if batch.total == 1:
         return f"{first.name}: {first.error}"
     return f"None of the {batch.total} files could be inspected. The first, {first.name}: {first.error}"
-
-
-def _fresh() -> Path:
-    """A new folder for a file that the visitor is given."""
-    return Path(tempfile.mkdtemp(dir=uploads.temporary()))
 
 
 # ---------------------------------------------------------------- layout and wiring
@@ -357,11 +346,11 @@ def layout(demo: gr.Blocks, zoo: Zoo, own: gr.State) -> None:
     outputs = [*judgement, threshold, findings, overlays, progress]
 
     def run(files: list[dict[str, Any]] | None, category: str | None, own: Own) -> Iterator[tuple[Any, ...]]:
-        for batch in check_all(zoo, paths_of(files), category, own):
+        for batch in check_all(zoo, uploads.paths_of(files), category, own):
             yield bar(batch), batch
 
     def answer(files: list[dict[str, Any]] | None, category: str | None, own: Own) -> Iterator[tuple[Any, ...]]:
-        for batch in check_all(zoo, paths_of(files), category, own):  # noqa: B007 - the last is whole
+        for batch in check_all(zoo, uploads.paths_of(files), category, own):  # noqa: B007 - the last is whole
             yield gr.skip(), gr.skip()
         yield batch.report(), spreadsheet(batch, batch.threshold)
 
@@ -384,7 +373,7 @@ def layout(demo: gr.Blocks, zoo: Zoo, own: gr.State) -> None:
     def pack(batch: Batch | None, threshold: float) -> Any:
         if batch is None:
             return gr.skip()
-        path = _fresh() / f"{batch.category}.zip"
+        path = uploads.folder() / f"{batch.category}.zip"
         batch.archive(threshold, path)
         return gr.DownloadButton(value=str(path), visible=True)
 
@@ -392,7 +381,7 @@ def layout(demo: gr.Blocks, zoo: Zoo, own: gr.State) -> None:
         return arrive(zoo, category, own)
 
     # preprocess=False: gr.Dropdown would refuse a model that was trained after the start, gr.File an unusual ending.
-    # A generator can be stopped between two images; but until its end it has the place of those that wait for a model.
+    # One batch at a time; between its images, single inspections have their turn.
     model: dict[str, Any] = {
         "inputs": [files, category, own], "preprocess": False, "concurrency_id": "batch", "concurrency_limit": 1,
     }  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -236,8 +235,7 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None, own: gr.State, results:
     def pack(result: Shown | None, threshold: float, opacity: float) -> Any:
         if result is None:
             return gr.skip()
-        folder = tempfile.mkdtemp(dir=uploads.temporary())
-        path = Path(folder) / f"{result.category}.zip"
+        path = uploads.folder() / f"{result.category}.zip"
         path.write_bytes(result.archive(threshold, opacity))
         return gr.DownloadButton(value=str(path), visible=True)
 

@@ -16,8 +16,8 @@ from efficientad.archives import IMAGES
 from efficientad.charts import DEFECTIVE, GOOD, MARK, bare, score_histogram
 from efficientad.data import MIN_GOOD
 from efficientad.errors import InputError
-from efficientad.ui.batch import paths_of
 from efficientad.ui.training import MAX_MINUTES, MIN_MINUTES, Order, Trained, Training, check
+from efficientad.ui.uploads import paths_of
 from efficientad.ui.verdict import model_line
 from efficientad.zoo import Own, Zoo
 

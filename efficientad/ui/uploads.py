@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,13 @@ def path_of(payload: dict[str, Any] | None) -> str | None:
     return str(path)
 
 
-def temporary() -> str:
-    """The folder for files that a visitor is given, which gradio serves from and empties after a while."""
-    folder = get_upload_folder()
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    return folder
+def paths_of(files: list[dict[str, Any]] | None) -> list[Path]:
+    """The paths in the raw value of a gr.File for many. Raises gr.Error if a file was not uploaded."""
+    return [Path(path) for path in map(path_of, files or []) if path]
+
+
+def folder() -> Path:
+    """A new folder for a file that a visitor is given, where gradio serves from and empties after a while."""
+    parent = Path(get_upload_folder())
+    parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=parent))

@@ -68,7 +68,7 @@ def main() -> None:
                 moved.append(time.monotonic() - clock)
         print(f"click on an example to verdict: first {waited[0]:.2f} s, then {statistics.median(waited[1:]):.2f} s,")
         print(f"  of which the network takes {statistics.median(network[1:]):.2f} s")
-        print(f"move of the threshold to verdict and overlay: {statistics.median(moved):.2f} s")
+        print(f"move of the threshold to verdict: {statistics.median(moved):.2f} s")
     finally:
         server.terminate()
 
