@@ -27,7 +27,7 @@ from efficientad.checkpoint import Card
 from efficientad.detector import Prediction
 from efficientad.domain import Domain
 from efficientad.images import load_image
-from efficientad.ui import build, examples, inspect
+from efficientad.ui import build, examples, inspect, shelves
 from efficientad.ui.style import CSS, theme
 from efficientad.zoo import Zoo
 
@@ -134,7 +134,7 @@ def test_a_category_that_the_dataset_lacks_has_the_figure(data: Path, tmp_path: 
 def test_no_examples(tmp_path: Path) -> None:
     assert examples.find("wood", None, tmp_path) == []
     assert examples.find("wood", tmp_path / "absent", tmp_path) == []
-    assert not inspect.offer("no such category", None).visible
+    assert not shelves.offer("no such category", None).visible
 
 
 # ---------------------------------------------------------------- app.py

@@ -29,7 +29,7 @@ from efficientad.detector import Prediction
 from efficientad.domain import Domain, Fit
 from efficientad.resample import to_pixels
 from efficientad.ui import batch, build
-from efficientad.ui.batch import Batch, Checked
+from efficientad.ui.checked import Batch, Checked, _cells
 from efficientad.ui.uploads import paths_of
 from efficientad.zoo import Zoo
 
@@ -165,7 +165,7 @@ def test_the_small_map_is_that_of_the_network(shape: tuple[int, int]) -> None:
     values = to_pixels(cells, shape)
     maps = (values, values, values)
     found = Prediction("pill", float(cells.max()), 0.5, True, *maps, torch.zeros(768), 1.0)
-    kept = batch._cells(found)
+    kept = _cells(found)
     assert float(kept.max()) == pytest.approx(found.score, abs=1e-3)
     assert np.abs(kept - cells.numpy()).max() < 0.2 and np.abs(kept - cells.numpy()).mean() < 0.03
 
@@ -200,7 +200,7 @@ def test_another_threshold_asks_no_network(some: Batch) -> None:
     assert [row[2] for row in after[1]] == ["defective", "good", "good", "not read"]
     assert [row["defective"] for row in _read(after[4])] == ["False", "True", "", "False"]
     assert FakeDetector.looks == looks
-    assert batch.slider(some).value == THRESHOLD and batch.slider(some).maximum == pytest.approx(0.9)
+    assert batch.top(some) == pytest.approx(0.9)
 
 
 def test_report_is_plain_json(some: Batch) -> None:

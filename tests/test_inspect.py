@@ -21,8 +21,9 @@ from efficientad.detector import Prediction
 from efficientad.domain import Domain, Fit
 from efficientad.images import load_image
 from efficientad.results import Results
-from efficientad.ui import examples, inspect
+from efficientad.ui import examples, inspect, shelves
 from efficientad.ui.shown import Shown
+from efficientad.ui.threshold import slider
 from efficientad.ui.verdict import legend, meaning, report, verdict
 from efficientad.zoo import Zoo
 
@@ -134,8 +135,8 @@ def test_the_download_holds_the_map_and_says_its_scale() -> None:
 
 
 def test_the_slider_goes_back_to_the_models_threshold() -> None:
-    slider = inspect.slider(shown(np.zeros((20, 20))))
-    assert (slider.value, slider.maximum) == (0.3, 0.9)
+    moved = slider(0.3)
+    assert (moved.value, moved.maximum) == (0.3, 0.9)
 
 
 class FakeDetector:
@@ -196,7 +197,7 @@ def test_models_of_the_session_come_last_and_can_be_chosen(zoo: Zoo, tmp_path: P
 
 
 def test_every_category_has_a_tile() -> None:
-    found = inspect.tiles(["pill", "no_such_thing"], None)
+    found = shelves.tiles(["pill", "no_such_thing"], None)
     assert [caption for _, caption in found] == ["pill", "no such thing"]
 
 
@@ -208,10 +209,10 @@ def test_the_browser_goes_through_all_test_images_by_type(tmp_path: Path) -> Non
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.new("RGB", (20, 20), (i, i, i)).save(path)
     assert examples.defect_types("bottle", tmp_path) == ["broken", "good"]
-    pages, gallery = inspect.first_page("bottle", tmp_path, "broken")
+    pages, gallery = shelves.first_page("bottle", tmp_path, "broken")
     assert pages.visible and pages.maximum == 2 and len(gallery.value) == 24
-    assert len(inspect.browse("bottle", tmp_path, "broken", 2).value) == 6
-    assert not inspect.first_page("bottle", tmp_path, "good")[0].visible
-    assert inspect.shelves("bottle", tmp_path)[1].value == "broken"
-    assert not inspect.shelves("bottle", None)[0].visible
+    assert len(shelves.browse("bottle", tmp_path, "broken", 2).value) == 6
+    assert not shelves.first_page("bottle", tmp_path, "good")[0].visible
+    assert shelves.shelves("bottle", tmp_path)[1].value == "broken"
+    assert not shelves.shelves("bottle", None)[0].visible
     assert examples.test_images("bottle", tmp_path, "broken")[0].truth() is not None

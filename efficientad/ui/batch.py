@@ -2,163 +2,34 @@
 
 from __future__ import annotations
 
-import io
-import json
-import math
-import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from efficientad.archives import IMAGES, Entry, images_in
-from efficientad.batch import as_csv, unused
+from efficientad.batch import as_csv
 from efficientad.charts import score_histogram
-from efficientad.detector import Prediction
-from efficientad.domain import Fit
 from efficientad.errors import InputError
-from efficientad.images import SIZE, load_image
-from efficientad.nets import STRIDE
-from efficientad.plots import overlay
-from efficientad.resample import CENTRE, to_pixels
+from efficientad.images import load_image
 from efficientad.ui import gpu, uploads
-from efficientad.ui.inspect import OPACITY, SESSION
+from efficientad.ui.checked import Batch, Checked
+from efficientad.ui.events import QUICK
+from efficientad.ui.threshold import SESSION, slider, wire
 from efficientad.zoo import Own, Zoo
 
-THUMBNAIL = 256  # longest side of what is kept of a photo, in pixels
 WORST = 12  # images in the gallery
 HEADERS = ["file", "score", "verdict", "milliseconds", "note"]
 WIDTHS: list[str | int] = ["210px", "100px", "120px", "140px", "240px"]
 INTRODUCTION = "Many images at a time, or a zip of them. One that cannot be read does not hold up the others."
-README = f"""predictions.csv and predictions.json have a row for every image.
-overlays/ has a small picture of every image that could be read, at most {THUMBNAIL} pixels wide and high; the command
-python -m efficientad predict writes them at the resolution of the images.
-"""
 ENDPOINT = (
     "Inspect many images: `files` are images or zips of them. The first value is a list with a row for every image: "
     "file, score, threshold, defective, milliseconds, whether the image fits the category (if not, the score means "
     "nothing), error. An image that could not be read has an error and null for the rest. The second value is the CSV."
 )
-
-
-# ---------------------------------------------------------------- what is kept of a batch
-
-
-@dataclass(frozen=True)
-class Checked:
-    """One image of a batch, in 10 to 50 kB whatever its size; with `error`, and no more, if it could not be read.
-
-    Attributes:
-        photo: JPEG with sides of at most 256 pixels. cells: (64, 64) float16 anomaly map, as the network has it.
-    """
-
-    name: str
-    error: str = ""
-    score: float = math.nan
-    milliseconds: float = math.nan
-    fit: Fit | None = None
-    photo: bytes = b""
-    cells: NDArray[np.float16] | None = None
-
-    @classmethod
-    def of(cls, name: str, rgb: NDArray[np.uint8], found: Prediction, fit: Fit) -> Checked:
-        """rgb: (H, W, 3) uint8; the map of `found` is (H, W)."""
-        return cls(name, "", found.score, found.milliseconds, fit, _small(rgb), _cells(found))
-
-    def overlay(self, model_threshold: float, threshold: float) -> NDArray[np.uint8]:
-        """(h, w, 3) uint8: the small photo with heat on the model's scale, and the outline at `threshold`."""
-        assert self.cells is not None, "nothing was seen of this image"
-        photo = np.array(Image.open(io.BytesIO(self.photo)))
-        anomaly_map = to_pixels(torch.from_numpy(self.cells), (photo.shape[0], photo.shape[1]))
-        return overlay(photo, anomaly_map, model_threshold, OPACITY, outline=threshold)
-
-
-@dataclass
-class Batch:
-    """What a session keeps of its last batch. threshold: the model's own. total: of images, checked or not yet."""
-
-    category: str
-    threshold: float
-    total: int
-    checked: list[Checked] = field(default_factory=list)
-
-    @property
-    def seen(self) -> list[Checked]:
-        """The images that could be read, highest score first."""
-        return sorted((each for each in self.checked if not each.error), key=lambda each: -each.score)
-
-    @property
-    def failed(self) -> list[Checked]:
-        return [each for each in self.checked if each.error]
-
-    def rows(self, threshold: float) -> list[dict[str, Any]]:
-        """The table of efficientad/batch.py, in the order of the upload."""
-        return [
-            {"path": each.name, "category": self.category}
-            | dict.fromkeys(("score", "threshold", "defective", "milliseconds"))
-            | ({} if each.error else _decision(each, threshold, 6))
-            | {"error": each.error}
-            for each in self.checked
-        ]
-
-    def report(self) -> list[dict[str, Any]]:
-        """The first value of the endpoint /batch, in the order of the upload."""
-        return [
-            {"file": each.name}
-            | dict.fromkeys(("score", "threshold", "defective", "milliseconds"))
-            | ({} if each.error else _decision(each, self.threshold, 4))
-            | {"fits_category": each.fit and each.fit.fits, "error": each.error}
-            for each in self.checked
-        ]
-
-    def archive(self, threshold: float, path: Path) -> None:
-        """Write a zip: the table as CSV and as JSON, small overlays, and a README that says how small."""
-        rows = self.rows(threshold)
-        taken: set[str] = set()
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            archive.writestr("README.txt", README)
-            archive.writestr("predictions.csv", as_csv(rows))
-            archive.writestr("predictions.json", json.dumps(rows, indent=2) + "\n")
-            for each in self.checked:
-                if not each.error:
-                    picture = io.BytesIO()
-                    Image.fromarray(each.overlay(self.threshold, threshold)).save(picture, "PNG", compress_level=1)
-                    name = unused(Path(each.name).stem, taken)
-                    archive.writestr(f"overlays/{name}.png", picture.getvalue())
-
-
-def _decision(each: Checked, threshold: float, digits: int) -> dict[str, Any]:
-    return {
-        "score": round(float(each.score), digits),
-        "threshold": round(float(threshold), digits),
-        "defective": bool(each.score > threshold),
-        "milliseconds": round(float(each.milliseconds), 1),
-    }
-
-
-def _small(rgb: NDArray[np.uint8]) -> bytes:
-    photo = Image.fromarray(rgb)
-    photo.thumbnail((THUMBNAIL, THUMBNAIL), reducing_gap=2)
-    content = io.BytesIO()
-    photo.save(content, "JPEG", quality=90)
-    return content.getvalue()
-
-
-def _cells(found: Prediction) -> NDArray[np.float16]:
-    """What `to_pixels` made the map from: its values at the centres of the cells. The highest cell is the score."""
-    centres = CENTRE + STRIDE * np.arange(SIZE // STRIDE) + 0.5  # in pixels of 256
-    rows, columns = (
-        np.rint(centres * length / SIZE - 0.5).astype(int).clip(0, length - 1) for length in found.anomaly_map.shape
-    )
-    cells = found.anomaly_map[np.ix_(rows, columns)]  # a copy: the map itself goes
-    cells.flat[cells.argmax()] = found.score
-    return cells.clip(-6e4, 6e4).astype(np.float16)
 
 
 # ---------------------------------------------------------------- what the page does, without a server
@@ -246,11 +117,9 @@ def judged(batch: Batch, threshold: float) -> tuple[Any, ...]:
     )
 
 
-def slider(batch: Batch) -> gr.Slider:
-    """The threshold slider at the model's own threshold; its range has all scores."""
-    value = max(batch.threshold, 1e-3)
-    top = max([3 * value, *(each.score for each in batch.seen[:1])])
-    return gr.Slider(0, round(top, 4), value=round(value, 4), step=round(value / 200, 6))
+def top(batch: Batch) -> float:
+    """How far the threshold slider goes at least: all scores are in its range."""
+    return max((each.score for each in batch.seen[:1]), default=0.0)
 
 
 def spreadsheet(batch: Batch, threshold: float) -> str:
@@ -358,7 +227,7 @@ def layout(demo: gr.Blocks, zoo: Zoo, own: gr.State) -> None:
         if batch is None or not batch.seen:
             return nothing()
         found = gr.Column(visible=True), gr.DownloadButton(visible=False), ""
-        return *judged(batch, batch.threshold), slider(batch), *found
+        return *judged(batch, batch.threshold), slider(batch.threshold, top(batch)), *found
 
     def nothing() -> tuple[Any, ...]:
         hidden = gr.Column(visible=False), gr.DownloadButton(visible=False), ""
@@ -366,9 +235,6 @@ def layout(demo: gr.Blocks, zoo: Zoo, own: gr.State) -> None:
 
     def judge(batch: Batch | None, threshold: float) -> tuple[Any, ...]:
         return judged(batch, threshold) if batch else tuple(gr.skip() for _ in judgement)
-
-    def back(batch: Batch | None) -> Any:
-        return slider(batch) if batch else gr.skip()
 
     def pack(batch: Batch | None, threshold: float) -> Any:
         if batch is None:
@@ -385,16 +251,18 @@ def layout(demo: gr.Blocks, zoo: Zoo, own: gr.State) -> None:
     model: dict[str, Any] = {
         "inputs": [files, category, own], "preprocess": False, "concurrency_id": "batch", "concurrency_limit": 1,
     }  # fmt: skip
-    quick: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
     ran = button.click(run, outputs=[progress, kept], show_progress_on=[progress], api_visibility="private", **model)
-    ran.success(show, kept, outputs, **quick)
-    ran.failure(nothing, None, outputs, **quick)
-    cancel.click(show, kept, outputs, cancels=[ran], **quick)
+    ran.success(show, kept, outputs, **QUICK)
+    ran.failure(nothing, None, outputs, **QUICK)
+    cancel.click(show, kept, outputs, cancels=[ran], **QUICK)
     endpoint.click(answer, outputs=[report, csv], api_name="batch", api_description=ENDPOINT, **model)
 
-    # input, not release: sliders are moved by keys too. always_last: while one redraws, only the latest waits.
     moved = [kept, threshold]
-    threshold.input(judge, moved, judgement, trigger_mode="always_last", **quick)
-    reset.click(back, kept, threshold, **quick).then(judge, moved, judgement, **quick)
+
+    def back(batch: Batch | None) -> Any:
+        return slider(batch.threshold, top(batch)) if batch else gr.skip()
+
+    wire([threshold], judge, moved, judgement)
+    reset.click(back, kept, threshold, **QUICK).then(judge, moved, judgement, **QUICK)
     prepare.click(pack, moved, overlays, api_visibility="private")
-    gr.on([demo.load, own.change], refresh, [category, own], [category, button], **quick)
+    gr.on([demo.load, own.change], refresh, [category, own], [category, button], **QUICK)

@@ -15,6 +15,7 @@ from efficientad import charts, curves
 from efficientad.errors import InputError
 from efficientad.images import load_image
 from efficientad.results import Results
+from efficientad.ui.events import QUICK
 from efficientad.ui.examples import FIGURES
 
 METRICS = {
@@ -147,8 +148,6 @@ def layout(demo: gr.Blocks, data: Path | None, results: Results | None) -> None:
         gr.set_static_paths([FIGURES.parent])
         gr.HTML(moving)
 
-    quick: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
-
     def compare(metric: str) -> pd.DataFrame:
         return comparison(evaluation, metric)
 
@@ -156,8 +155,8 @@ def layout(demo: gr.Blocks, data: Path | None, results: Results | None) -> None:
         return of_category(evaluation, category, data)
 
     outputs = [text, roc, precision, histogram, types, misses, alarms]
-    metric.input(compare, metric, table, **quick)
-    gr.on([demo.load, category.input], show, category, outputs, **quick)
+    metric.input(compare, metric, table, **QUICK)
+    gr.on([demo.load, category.input], show, category, outputs, **QUICK)
 
 
 def _plot(label: str) -> gr.Plot:

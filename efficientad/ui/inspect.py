@@ -7,22 +7,21 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from PIL import Image
 
 from efficientad.charts import anomaly_heatmap, score_histogram
 from efficientad.errors import InputError
 from efficientad.images import load_image
 from efficientad.results import Results
 from efficientad.ui import examples, gpu, uploads
+from efficientad.ui.events import QUICK
+from efficientad.ui.shelves import PAGE, browse, first_page, offer, shelves, tiles
 from efficientad.ui.shown import Shown
+from efficientad.ui.threshold import SESSION, slider, wire
 from efficientad.ui.verdict import IDLE, legend, meaning, model_line, top_of_scale, verdict
 from efficientad.zoo import Own, Zoo
 
 MODEL = "model"  # concurrency group of every event that runs a model: one at a time, on all cores
-THUMBNAIL = 192  # longest side, in pixels
-PAGE = 24  # test images that the browser shows at a time
 OPACITY = 0.5
-SESSION = 3600  # seconds that an inspection is kept for its session
 UNTRAINED = (
     "**There is no trained model yet:** train one on photos of good parts, then reload this page: "
     "`python -m efficientad train --config efficientad/configs/bottle.yaml --data path/to/mvtec_ad`"
@@ -45,17 +44,20 @@ ENDPOINT = (
 # ---------------------------------------------------------------- what the page shows, without a server
 
 
-def look(zoo: Zoo, image: str | None, category: str | None, own: Own | None = None) -> Shown:
+def look(zoo: Zoo, image: str | np.ndarray | None, category: str | None, own: Own | None = None) -> Shown:
     """Run the model. Raises gr.Error for bad input.
 
-    image: path of the upload.
+    image: path of the upload, or the (H, W, 3) uint8 pixels of an example.
     """
     try:
         if not category:
             raise InputError("Choose a category first; if there is none, train a model and reload this page.")
-        if not image:
+        if isinstance(image, np.ndarray):
+            rgb = image
+        elif image:
+            rgb = load_image(Path(image).read_bytes())  # bytes: errors must not name the server's temporary file
+        else:
             raise InputError("Upload an image first, or pick an example.")
-        rgb = load_image(Path(image).read_bytes())  # bytes: errors must not name the server's temporary file
         found = gpu.predict(zoo, category, rgb, own)
         return Shown.of(rgb, found, zoo.fit(category, found.summary, own))
     except InputError as error:
@@ -88,49 +90,9 @@ def maps(shown: Shown) -> tuple[Any, ...]:
     )
 
 
-def slider(shown: Shown) -> gr.Slider:
-    """The threshold slider, back at the model's own threshold."""
-    value = max(shown.threshold, 1e-3)
-    return gr.Slider(0, round(3 * value, 4), value=round(value, 4), step=round(value / 200, 6))
-
-
 def nothing() -> tuple[Any, ...]:
     """The outputs of an inspection before there is one; without the state's and the slider's."""
     return None, IDLE, None, "", gr.Plot(visible=False), "", None, None, None
-
-
-def offer(category: str | None, data: Path | None) -> Any:
-    """The row of examples of a category; hidden if there are none."""
-    found = examples.find(category, data) if category else []
-    return gr.Gallery(
-        [(_thumbnail(item.image()), item.caption) for item in found], visible=bool(found), selected_index=None
-    )
-
-
-def tiles(categories: list[str], data: Path | None) -> list[tuple[Image.Image, str]]:
-    """A thumbnail for every category: its first example, or a plain tile."""
-    found = ((name, examples.find(name, data)) for name in categories)
-    plain = Image.new("RGB", (THUMBNAIL, THUMBNAIL), "#64748b")
-    return [(_thumbnail(each[0].image()) if each else plain, name.replace("_", " ")) for name, each in found]
-
-
-def browse(category: str | None, data: Path | None, defect_type: str | None, page: float) -> Any:
-    """A page of the dataset's test images of one type."""
-    found = examples.test_images(category, data, defect_type)[int(page - 1) * PAGE :][:PAGE]
-    return gr.Gallery([(_thumbnail(item.image()), item.caption) for item in found], selected_index=None)
-
-
-def shelves(category: str | None, data: Path | None) -> tuple[Any, ...]:
-    """The browser over the dataset: hidden without a dataset, empty until it is opened."""
-    types = examples.defect_types(category, data)
-    first = next((t for t in types if t != "good"), next(iter(types), None))
-    return gr.Accordion(visible=bool(types), open=False), gr.Dropdown(types, value=first), gr.skip(), None
-
-
-def first_page(category: str | None, data: Path | None, defect_type: str | None) -> tuple[Any, ...]:
-    """The page slider and the first page of one type."""
-    pages = -(-len(examples.test_images(category, data, defect_type)) // PAGE)
-    return gr.Slider(1, max(2, pages), value=1, visible=pages > 1), browse(category, data, defect_type, 1)
 
 
 def arrive(zoo: Zoo, data: Path | None, category: str | None, own: Own) -> tuple[Any, ...]:
@@ -145,12 +107,6 @@ def arrive(zoo: Zoo, data: Path | None, category: str | None, own: Own) -> tuple
         offer(chosen, data),
         *shelves(chosen, data),
     )
-
-
-def _thumbnail(rgb: np.ndarray) -> Image.Image:
-    picture = Image.fromarray(rgb)
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    return picture
 
 
 # ---------------------------------------------------------------- layout and wiring
@@ -221,16 +177,19 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None, own: gr.State, results:
     shelf_outputs = [shelf, defect_type, page, test_gallery]
 
     def run(image: dict[str, Any] | None, category: str | None, opacity: float, own: Own) -> tuple[Any, ...]:
-        result = look(zoo, uploads.path_of(image), category, own)
+        return inspected(uploads.path_of(image), category, opacity, own)
+
+    def inspected(image: str | np.ndarray | None, category: str | None, opacity: float, own: Own) -> tuple[Any, ...]:
+        result = look(zoo, image, category, own)
         card = model_line(zoo.card(result.category, own))
         judgements = judged(result, result.threshold, opacity, results)
-        return *judgements, *maps(result), slider(result), card, result
+        return *judgements, *maps(result), slider(result.threshold), card, result
 
     def judge(result: Shown | None, threshold: float, opacity: float) -> tuple[Any, ...]:
         return judged(result, threshold, opacity, results) if result else tuple(gr.skip() for _ in judgement)
 
     def back(result: Shown | None) -> Any:
-        return slider(result) if result else gr.skip()
+        return slider(result.threshold) if result else gr.skip()
 
     def pack(result: Shown | None, threshold: float, opacity: float) -> Any:
         if result is None:
@@ -239,12 +198,18 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None, own: gr.State, results:
         path.write_bytes(result.archive(threshold, opacity))
         return gr.DownloadButton(value=str(path), visible=True)
 
-    def pick(category: str, event: gr.SelectData) -> tuple[Any, ...]:
-        return _picked(examples.find(category, data)[event.index])
+    def pick(category: str, opacity: float, own: Own, event: gr.SelectData) -> tuple[Any, ...]:
+        return picked(examples.find(category, data)[event.index], category, opacity, own)
 
-    def pick_test(category: str, defect_type: str, page: float, event: gr.SelectData) -> tuple[Any, ...]:
+    def pick_test(
+        category: str, opacity: float, own: Own, defect_type: str, page: float, event: gr.SelectData
+    ) -> tuple[Any, ...]:
         found = examples.test_images(category, data, defect_type)
-        return _picked(found[int(page - 1) * PAGE + event.index])
+        return picked(found[int(page - 1) * PAGE + event.index], category, opacity, own)
+
+    def picked(example: examples.Example, category: str, opacity: float, own: Own) -> tuple[Any, ...]:
+        rgb, mask = example.image(), example.truth()
+        return rgb, gr.Image(value=mask, visible=mask is not None), *inspected(rgb, category, opacity, own)
 
     def choose(own: Own, event: gr.SelectData) -> str:
         return zoo.categories(own)[event.index]
@@ -258,32 +223,35 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None, own: gr.State, results:
     # preprocess=False: gr.Image would open the file itself, and fail on a damaged one without telling what to
     # do; gr.Dropdown would refuse a model that was trained after the start. `look` checks both.
     model: dict[str, Any] = {
-        "fn": run, "inputs": [image, category, opacity, own], "outputs": outputs, "preprocess": False,
-        "concurrency_id": MODEL, "concurrency_limit": 1, "show_progress_on": [decision],
+        "preprocess": False, "concurrency_id": MODEL, "concurrency_limit": 1, "show_progress_on": [decision],
     }  # fmt: skip
-    quick: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
-    asked = gr.on([button.click, image.upload], **model, api_name="inspect", api_description=ENDPOINT)
-    picked = [
-        gallery.select(pick, category, [image, truth], api_visibility="private"),
-        test_gallery.select(pick_test, [category, defect_type, page], [image, truth], api_visibility="private"),
-    ]
-    looked = [asked, *(event.success(**model, api_visibility="private") for event in picked)]
+    chosen = [category, opacity, own]
+    looked = [
+        gr.on(
+            [button.click, image.upload], run, [image, *chosen], outputs, api_name="inspect", api_description=ENDPOINT,
+            **model,
+        ),
+        # One round trip for the picture and its verdict: two would cost the visitor another 0.2 s.
+        gallery.select(pick, chosen, [image, truth, *outputs], api_visibility="private", **model),
+        test_gallery.select(
+            pick_test, [*chosen, defect_type, page], [image, truth, *outputs], api_visibility="private", **model
+        ),
+    ]  # fmt: skip
     for event in looked:
         event.success(js=SHOW_VERDICT)
-        event.failure(nothing, None, pictures, **quick)  # the last verdict is not that of the image in view
-    image.upload(lambda: gr.Image(value=None, visible=False), None, truth, **quick)
-    image.clear(nothing, None, pictures, cancels=looked, **quick)
-    image.clear(lambda: gr.Image(value=None, visible=False), None, truth, **quick)
+        event.failure(nothing, None, pictures, **QUICK)  # the last verdict is not that of the image in view
+    image.upload(lambda: gr.Image(value=None, visible=False), None, truth, **QUICK)
+    image.clear(nothing, None, pictures, cancels=looked, **QUICK)
+    image.clear(lambda: gr.Image(value=None, visible=False), None, truth, **QUICK)
 
     moved = [shown, threshold, opacity]
-    # input, not release: sliders are moved by keys too. always_last: while one redraws, only the latest waits.
-    gr.on([threshold.input, opacity.input], judge, moved, judgement, trigger_mode="always_last", **quick)
-    reset.click(back, shown, threshold, **quick).then(judge, moved, judgement, **quick)
+    wire([threshold, opacity], judge, moved, judgement)
+    reset.click(back, shown, threshold, **QUICK).then(judge, moved, judgement, **QUICK)
     prepare.click(pack, moved, download, api_visibility="private")
 
-    changed = {"fn": enter, "inputs": category, "outputs": [gallery, *shelf_outputs], **quick}
-    category.input(nothing, None, pictures, **quick).then(**changed)
-    tile_row.select(choose, own, category, **quick).then(nothing, None, pictures, **quick).then(**changed)
+    changed = {"fn": enter, "inputs": category, "outputs": [gallery, *shelf_outputs], **QUICK}
+    category.input(nothing, None, pictures, **QUICK).then(**changed)
+    tile_row.select(choose, own, category, **QUICK).then(nothing, None, pictures, **QUICK).then(**changed)
 
     def first(category: str | None, defect_type: str | None) -> tuple[Any, ...]:
         return first_page(category, data, defect_type)
@@ -291,15 +259,10 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None, own: gr.State, results:
     def turn(category: str | None, defect_type: str | None, page: float) -> Any:
         return browse(category, data, defect_type, page)
 
-    gr.on([shelf.expand, defect_type.input], first, [category, defect_type], [page, test_gallery], **quick)
-    page.release(turn, [category, defect_type, page], test_gallery, **quick)
+    gr.on([shelf.expand, defect_type.input], first, [category, defect_type], [page, test_gallery], **QUICK)
+    page.release(turn, [category, defect_type, page], test_gallery, **QUICK)
     page_outputs = [category, button, untrained, tile_row, gallery, *shelf_outputs]
-    gr.on([demo.load, own.change], refresh, [category, own], page_outputs, **quick)
-
-
-def _picked(example: examples.Example) -> tuple[Any, ...]:
-    truth = example.truth()
-    return example.image(), gr.Image(value=truth, visible=truth is not None)
+    gr.on([demo.load, own.change], refresh, [category, own], page_outputs, **QUICK)
 
 
 def _strip(name: str, columns: int) -> gr.Gallery:

@@ -16,6 +16,7 @@ from efficientad.archives import IMAGES
 from efficientad.charts import DEFECTIVE, GOOD, MARK, bare, score_histogram
 from efficientad.data import MIN_GOOD
 from efficientad.errors import InputError
+from efficientad.ui.events import QUICK
 from efficientad.ui.training import MAX_MINUTES, MIN_MINUTES, Order, Trained, Training, check
 from efficientad.ui.uploads import paths_of
 from efficientad.ui.verdict import model_line
@@ -211,11 +212,10 @@ def layout(demo: gr.Blocks, zoo: Zoo, penalty: Path | None, own: gr.State) -> No
         values[1] = "Cancelled; nothing is kept."
         return tuple(values)
 
-    quick: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
     # preprocess=False: gr.File would refuse an unusual ending; `check` and `unpack` look at everything.
     ran = button.click(
         run, [good, name, minutes, own, defective], outputs, preprocess=False, concurrency_id="training",
         concurrency_limit=1, show_progress_on=[bar], api_name="train", api_description=ENDPOINT,
     )  # fmt: skip
-    ran.failure(nothing, None, outputs, **quick)
-    cancel.click(cancelled, None, outputs, cancels=[ran], **quick)
+    ran.failure(nothing, None, outputs, **QUICK)
+    cancel.click(cancelled, None, outputs, cancels=[ran], **QUICK)
