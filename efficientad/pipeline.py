@@ -20,6 +20,7 @@ from efficientad.config import TrainConfig
 from efficientad.data import content_hash, split_good
 from efficientad.device import place
 from efficientad.domain import learn, summarise
+from efficientad.finish import fit_logical_head
 from efficientad.images import load_image, normalize, shrink
 from efficientad.nets import EfficientAD, Maps
 from efficientad.pretrained import PRETRAINED
@@ -73,6 +74,11 @@ def train_category(
     initialise(model, images, config)
     log = RunLog(run / "log.csv")
     steps = train(model, GoodImages(views, outputs, model), natural, config, run, log, report)
+    if config.logical_fit_cells:
+        seen = views.reshape(-1, *images.shape[1:])
+        each = max(1, config.logical_fit_cells // len(seen))
+        generator = torch.Generator().manual_seed(config.seed)
+        fit_logical_head(model, _progress(seen, "logical head", report), each, generator)
     round_to_stored(model)
     found = maps(model, read(held_out, "calibration", report))
     card = Card(

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from efficientad.images import normalize
-from efficientad.nets import CHANNELS, Conv, EfficientAD, extend
+from efficientad.images import SIZE, normalize
+from efficientad.nets import CHANNELS, STRIDE, Conv, EfficientAD, extend
 
+GRID = SIZE // STRIDE
 CELLS = 40_000  # from all images together: ten times the 4,096 dimensions of a patch
 
 
@@ -52,9 +52,23 @@ def start_principal(model: EfficientAD, images: NDArray[np.uint8], rank: int, ge
 def _patches(
     trunk: torch.nn.Sequential, taps: int, images: NDArray[np.uint8], model: EfficientAD, generator: torch.Generator
 ) -> Iterator[Tensor]:
-    """Random patches of the hidden map of every image, as rows in the order of a convolution's weights."""
+    """Random patches of the hidden map of every image."""
     for image in images:
-        hidden = trunk(extend(normalize(torch.from_numpy(image[None]).to(model.mean.device))))
-        rows = F.unfold(hidden, taps)[0].T  # (64 * 64, D)
-        chosen = torch.randperm(len(rows), generator=generator)[: max(1, CELLS // len(images))]
-        yield rows[chosen.to(rows.device)]
+        chosen = torch.randperm(GRID * GRID, generator=generator)[: max(1, CELLS // len(images))]
+        yield patches(trunk, taps, normalize(torch.from_numpy(image[None]).to(model.mean.device)), chosen)
+
+
+def patches(trunk: torch.nn.Sequential, taps: int, x: Tensor, cells: Tensor) -> Tensor:
+    """What a PDN's last layer, with `taps` x `taps` taps, sees of one image behind the other layers, its `trunk`.
+
+    Args:
+        x: (1, 3, 256, 256), normalised.
+        cells: (n,) numbers of the map's cells, row by row.
+
+    Returns:
+        (n, D), in the order of a convolution's weights.
+    """
+    hidden = trunk(extend(x).contiguous(memory_format=torch.channels_last))[0]
+    windows = hidden.unfold(1, taps, 1).unfold(2, taps, 1)  # (C, 64, 64, taps, taps), a view
+    cells = cells.to(x.device)
+    return windows[:, cells // GRID, cells % GRID].transpose(0, 1).flatten(1)

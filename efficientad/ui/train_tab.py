@@ -41,6 +41,7 @@ STAGES = {
     "teacher": "The teacher describes the good photos",
     "penalty images": "Reading the penalty photos",
     "start": "Preparing the student, and measuring how many steps fit into the time",
+    "logical head": "Fitting the logical head",
     "calibration": "Setting the threshold",
     "scores": "Scoring the photos",
 }
