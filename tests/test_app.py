@@ -27,7 +27,7 @@ from efficientad.checkpoint import Card
 from efficientad.detector import Prediction
 from efficientad.domain import Domain
 from efficientad.images import load_image
-from efficientad.ui import build, examples, inspect, shelves
+from efficientad.ui import api, build, examples, inspect, shelves
 from efficientad.ui.style import CSS, theme
 from efficientad.zoo import Zoo
 
@@ -199,6 +199,18 @@ def test_endpoints(url: str, tmp_path: Path) -> None:
         client.predict(image=handle_file(path), category="wood", api_name="/inspect")
     decision, *_ = client.predict(image=handle_file(path), category="bottle", api_name="/inspect")
     assert decision["category"] == "bottle"  # the app lives on
+
+
+def test_the_snippet_runs(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, red in (("photo.png", 204), ("another.png", 10)):
+        save(tmp_path / name, np.full((30, 40, 3), (red, 0, 0), np.uint8))
+    exec(api.snippet(url, "metal_nut", training=False), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-4] == "['bottle', 'metal_nut']" and lines[-3].startswith("True 0.8 0.3")
+    assert lines[-2].startswith("photo.png True") and lines[-1].startswith("another.png False")
 
 
 @pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}])

@@ -6,6 +6,7 @@ import app  # first: it sets the environment flags that gradio reads when it is 
 
 # isort: split
 import dataclasses
+import shutil
 import sys
 import time
 import zipfile
@@ -24,13 +25,13 @@ from efficientad import checkpoint, pipeline
 from efficientad.checkpoint import Card, load_model, save_model
 from efficientad.config import TrainConfig
 from efficientad.detector import Detector
-from efficientad.ui import build, train_tab, training
+from efficientad.ui import api, build, gpu, train_tab, training
 from efficientad.ui.training import Order, forget
 from efficientad.zoo import Zoo
 
 from .conftest import TINY, TinyWorld, dots
 
-STEPS = {"washer": 4, "endless": 1_000_000}
+STEPS = {"washer": 4, "endless": 1_000_000, "widget": 4}
 
 
 @pytest.fixture
@@ -194,7 +195,13 @@ def test_the_time_is_the_budget() -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_endpoint(zoo: Zoo, order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endpoint(
+    zoo: Zoo,
+    order: Order,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setattr(train_tab.tempfile, "mkdtemp", _noted(made := [], train_tab.tempfile.mkdtemp))
     demo = build(zoo, penalty=order.penalty, training=True)
     room = Path(made[0])
@@ -216,6 +223,12 @@ def test_endpoint(zoo: Zoo, order: Order, tmp_path: Path, monkeypatch: pytest.Mo
         assert Detector.load(model).category == "washer" and "washer is ready" in text
         decision, *_ = client.predict(image=handle_file(order.good[0]), category="washer", api_name="/inspect")
         assert decision["category"] == "washer"
+        (tmp_path / "good").mkdir()
+        for i, path in enumerate(order.good):
+            shutil.copy(path, tmp_path / "good" / f"{i:03}.png")
+        monkeypatch.chdir(tmp_path)
+        exec(api.TRAINING.format(), {"client": client, "handle_file": handle_file})
+        assert "widget is ready" in capsys.readouterr().out
         other = Client(address, verbose=False, analytics_enabled=False)
         with pytest.raises(AppError, match="no trained model"):
             other.predict(image=handle_file(order.good[0]), category="washer", api_name="/inspect")
@@ -290,3 +303,9 @@ def test_the_tab_is_there_only_if_allowed(zoo: Zoo) -> None:
         return {block.id for block in page.blocks.values() if isinstance(block, gr.Tab)}
 
     assert tabs(build(zoo, training=True)) - tabs(build(zoo)) == {"train"}
+
+
+def test_on_zerogpu_training_stays_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    assert gpu.training_device() == torch.device("cpu")

@@ -44,6 +44,6 @@ def build(zoo: Zoo, *, data: Path | None = None, penalty: Path | None = None, tr
                 with gr.Tab("Train your own", id="train"):
                     train_tab.layout(demo, zoo, penalty, own)
             with gr.Tab("API", id="api"):
-                api.layout(demo, zoo)
+                api.layout(demo, zoo, training)
         gr.api(categories, api_name="categories", api_description="The categories that have a model.")
     return demo.queue(max_size=QUEUE)

@@ -24,16 +24,21 @@ rows, table = client.predict(
 for row in rows:
     print(row["file"], row["defective"], row["score"])
 """
+TRAINING = """
+good = [handle_file(f"good/{{i:03}}.png") for i in range(10)]
+model, summary, *_ = client.predict(good=good, name="widget", minutes=5, api_name="/train")
+print(summary, model)  # the path of the downloaded model
+"""
 
 
-def snippet(address: str, category: str) -> str:
-    """A program that inspects photos on the server at `address`."""
-    return CODE.format(address=address, category=category)
+def snippet(address: str, category: str, training: bool) -> str:
+    """A program that inspects photos on the server at `address`, and trains a model where visitors may."""
+    return (CODE + (TRAINING if training else "")).format(address=address, category=category)
 
 
-def layout(demo: gr.Blocks, zoo: Zoo) -> None:
+def layout(demo: gr.Blocks, zoo: Zoo, training: bool) -> None:
     """Place the tab in the current context; the browser puts the address it knows the server by into the snippet."""
     gr.Markdown(INTRODUCTION)
     code = gr.Code(language="python", label="Use from Python", interactive=False, elem_id="snippet")
-    text = json.dumps(snippet("ADDRESS", next(iter(zoo.categories()), "pill")))
+    text = json.dumps(snippet("ADDRESS", next(iter(zoo.categories()), "pill"), training))
     demo.load(None, None, code, js=f"() => {text}.replace('ADDRESS', location.origin + location.pathname)")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
+import torch
 
 from efficientad.detector import Prediction
+from efficientad.device import pick_device
 from efficientad.zoo import Own, Zoo
 
 try:
@@ -33,3 +36,9 @@ def predict(zoo: Zoo, category: str, rgb: np.ndarray, own: Own | None = None) ->
 @gpu
 def _predict(zoo: int, category: str, rgb: np.ndarray, own: Own | None) -> Prediction:
     return _zoos[zoo].predict(category, rgb, own)
+
+
+def training_device() -> torch.device:
+    """Where a training runs: on a ZeroGPU Space the CPU, for the GPU is lent for seconds, and only to `predict`."""
+    lent = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")  # as the package `spaces` reads it
+    return pick_device("cpu" if lent else None)

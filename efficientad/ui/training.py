@@ -18,7 +18,6 @@ from efficientad.archives import images_in
 from efficientad.checkpoint import Card
 from efficientad.config import TrainConfig, make_config
 from efficientad.data import MIN_GOOD, image_files
-from efficientad.device import pick_device
 from efficientad.errors import InputError
 from efficientad.images import SIZE, load_image
 from efficientad.nets import CHANNELS, STRIDE
@@ -114,7 +113,7 @@ def make(zoo: Zoo, order: Order, folder: Path, room: Path, report: Report) -> Tr
 
     Raises InputError for photos that cannot be read or are too few, and what `report` raises.
     """
-    device = pick_device()
+    device = gpu.training_device()
     config = configure(order.name, order.minutes, device)
     report("waiting", {"step": 0, "steps": 1})
     good = unpack(order.good, folder / "good", report)
