@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,11 +18,15 @@ Q_LOW, Q_HIGH = 0.9, 0.995  # paper, section 3.4: they become 0 and 0.1
 
 @dataclass(frozen=True)
 class Calibration:
-    """Raw map values at the two quantiles, over the good images held out of training, and the image threshold."""
+    """Raw map values at the two quantiles, over the good images held out of training, and the image threshold.
+
+    `logical_weight` is the logical map's share of the anomaly map, 0.5 in the paper; the structural one has the rest.
+    """
 
     structural: tuple[float, float]
     logical: tuple[float, float]
     threshold: float
+    logical_weight: float = 0.5
 
 
 def normalize(raw: Tensor, quantiles: tuple[float, float]) -> Tensor:
@@ -31,15 +36,17 @@ def normalize(raw: Tensor, quantiles: tuple[float, float]) -> Tensor:
 
 
 def combine(structural: Tensor, logical: Tensor, calibration: Calibration) -> Tensor:
-    """The anomaly map, 0.5 structural + 0.5 logical on their calibrated scales."""
-    return 0.5 * normalize(structural, calibration.structural) + 0.5 * normalize(logical, calibration.logical)
+    """The anomaly map, the weighted mean of both maps on their calibrated scales."""
+    share = calibration.logical_weight
+    scaled = normalize(structural, calibration.structural), normalize(logical, calibration.logical)
+    return (1 - share) * scaled[0] + share * scaled[1]
 
 
-def calibrate(structural: Tensor, logical: Tensor) -> Calibration:
+def calibrate(structural: Tensor, logical: Tensor, logical_weight: float) -> Calibration:
     """Quantiles and threshold from raw maps of held-out good images, each (N, 64, 64)."""
-    draft = Calibration(_quantiles(structural), _quantiles(logical), math.inf)
+    draft = Calibration(_quantiles(structural), _quantiles(logical), math.inf, logical_weight)
     scores = combine(structural, logical, draft).amax(dim=(1, 2)).double().cpu().numpy()
-    return Calibration(draft.structural, draft.logical, threshold(scores))
+    return dataclasses.replace(draft, threshold=threshold(scores))
 
 
 def threshold(scores: NDArray[np.float64]) -> float:

@@ -104,10 +104,9 @@ def load_model(path: Path, teacher: Path | None = None) -> tuple[EfficientAD, Ca
     if meta["preprocessing"] != PREPROCESSING:
         raise InputError(f"{path} was made with another preprocessing; train the model again with this version.")
     fields = {f.name: meta[f.name] for f in dataclasses.fields(Card)}
-    quantiles = meta["calibration"]
-    fields["calibration"] = Calibration(
-        tuple(quantiles["structural"]), tuple(quantiles["logical"]), quantiles["threshold"]
-    )
+    stored = meta["calibration"]
+    stored |= {name: tuple(stored[name]) for name in ("structural", "logical")}
+    fields["calibration"] = Calibration(**stored)  # the first models do not name the weight: it was the paper's
     fields["domain"] = _domain(meta, tensors, path)
     card = Card(**fields)
     model = EfficientAD("M" if card.size == "M" else "S")

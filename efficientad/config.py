@@ -31,6 +31,7 @@ class TrainConfig:
     hard_quantile: float = 0.999
     start_rank: int = 0  # principal components the student starts with (start.py); 0 starts it at random
     logical_fit_cells: int = 0  # that the logical head is fitted to at the end (finish.py); 0 leaves it as trained
+    logical_weight: float = 0.5  # the logical map's share of the anomaly map
     crop_cells: int = 64  # side of a training crop on the map; 64 is the whole image
     whole_images: int = 1  # a step's images for the autoencoder
     crops: int = 1  # a step's crops for the student
@@ -48,6 +49,7 @@ CPU: dict[str, Any] = {
     "autoencoder_lr": 2e-3,
     "start_rank": 256,
     "logical_fit_cells": 80_000,
+    "logical_weight": 0.3,
     "crop_cells": 16,
     "whole_images": 2,
     "crops": 8,

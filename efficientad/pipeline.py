@@ -84,7 +84,7 @@ def train_category(
     card = Card(
         category=config.category,
         size=config.size,
-        calibration=calibrate(found.structural, found.logical),
+        calibration=calibrate(found.structural, found.logical, config.logical_weight),
         domain=learn(summaries, found.summary),
         config=dataclasses.asdict(config),
         data_hash=content_hash(good),

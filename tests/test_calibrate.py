@@ -8,18 +8,18 @@ from efficientad.calibrate import FALSE_ALARMS, calibrate, channel_statistics, c
 def test_the_two_quantiles_become_0_and_a_tenth() -> None:
     generator = torch.Generator().manual_seed(0)
     structural, logical = (torch.rand(7, 64, 64, generator=generator) * scale for scale in (3.0, 0.01))
-    found = calibrate(structural, logical)
+    found = calibrate(structural, logical, 0.25)
     for raw, quantiles in ((structural, found.structural), (logical, found.logical)):
         scaled = normalize(raw, quantiles).numpy()
         assert np.quantile(scaled, 0.9) == pytest.approx(0, abs=1e-6)
         assert np.quantile(scaled, 0.995) == pytest.approx(0.1, abs=1e-6)
-    expected = 0.5 * normalize(structural, found.structural) + 0.5 * normalize(logical, found.logical)
+    expected = 0.75 * normalize(structural, found.structural) + 0.25 * normalize(logical, found.logical)
     torch.testing.assert_close(combine(structural, logical, found), expected)
 
 
 def test_equal_quantiles_do_not_divide_by_zero() -> None:
     flat = torch.ones(2, 64, 64)
-    found = calibrate(flat, flat)
+    found = calibrate(flat, flat, 0.5)
     assert torch.isfinite(combine(flat, flat, found)).all()
     assert np.isfinite(found.threshold)
 

@@ -39,7 +39,7 @@ def test_the_threshold_was_calibrated_with_the_stored_weights(tiny: TinyWorld) -
     model, card = load_model(tiny.model)
     held_out = split_good(tiny.good, seed=42)[1]
     found = maps(model, read(held_out, "good"))
-    assert calibrate(found.structural, found.logical) == card.calibration
+    assert calibrate(found.structural, found.logical, card.config["logical_weight"]) == card.calibration
 
 
 def test_the_file_says_where_it_comes_from(tiny: TinyWorld) -> None:

@@ -26,7 +26,7 @@ UNTRAINED = (
     "**There is no trained model yet:** train one on photos of good parts, then reload this page: "
     "`python -m efficientad train --config efficientad/configs/bottle.yaml --data path/to/mvtec_ad`"
 )
-COMBINED = "**Combined**: the mean of the two. Its maximum is the image score."
+COMBINED = "**Combined**: the weighted mean of the two. Its maximum is the image score."
 STRUCTURAL = "**Structural** (student–teacher): local damage, such as scratches, dents, contamination."
 LOGICAL = "**Logical** (student–autoencoder): wrong arrangement, such as parts missing, misplaced or too many."
 GUIDE = """Every map has the same colour scale for all images of a category, so a good part stays dark: 0 is what
