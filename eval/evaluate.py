@@ -40,6 +40,8 @@ class CategoryRow:
     good_images: int
     defective_images: int
     image_auroc: float
+    structural_auroc: float  # of images too, by the maximum of the structural map alone
+    logical_auroc: float  # and of the logical map alone
     pixel_auroc: float
     pixel_f1: float
     pixel_f1_threshold: float
@@ -62,6 +64,8 @@ class ImageRow:
     defect_type: str
     defective: bool
     score: float
+    structural: float  # the maximum of the structural map, and of the logical one
+    logical: float
     threshold: float
     decision: str  # "good" or "defective"
     milliseconds: float
@@ -152,6 +156,8 @@ def evaluate_category(
                 defect_type=sample.defect_type,
                 defective=sample.defective,
                 score=prediction.score,
+                structural=float(prediction.structural_map.max()),
+                logical=float(prediction.logical_map.max()),
                 threshold=prediction.threshold,
                 decision="defective" if prediction.defective else "good",
                 milliseconds=prediction.milliseconds,
@@ -160,7 +166,11 @@ def evaluate_category(
         count()
 
     truth = np.array([row.defective for row in rows])
-    image_scores = np.array([row.score for row in rows])
+
+    def image_auroc(scores: list[float]) -> float:
+        values = np.array(scores)
+        return metrics.auroc(metrics.rank(values[~truth], values[truth]))
+
     decided = metrics.decisions([row.decision == "defective" for row in rows], truth)
     pixels = metrics.rank(_join(good), _join(defective), _join(sizes))
     pixel_f1, pixel_f1_threshold = metrics.best_f1(pixels)
@@ -171,7 +181,9 @@ def evaluate_category(
         split="standard" if detector.config["standard_split"] else "non-standard",
         good_images=int((~truth).sum()),
         defective_images=int(truth.sum()),
-        image_auroc=metrics.auroc(metrics.rank(image_scores[~truth], image_scores[truth])),
+        image_auroc=image_auroc([row.score for row in rows]),
+        structural_auroc=image_auroc([row.structural for row in rows]),
+        logical_auroc=image_auroc([row.logical for row in rows]),
         pixel_auroc=metrics.auroc(pixels),
         pixel_f1=pixel_f1,
         pixel_f1_threshold=pixel_f1_threshold,

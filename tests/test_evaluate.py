@@ -50,8 +50,8 @@ class FakeDetector:
             threshold=self.threshold,
             defective=score > self.threshold,
             anomaly_map=values,
-            structural_map=values,
-            logical_map=values,
+            structural_map=values / 2,
+            logical_map=-values,
             summary=torch.zeros(768),
             milliseconds=float(self.calls),
         )
@@ -113,6 +113,9 @@ def test_category_row_against_scikit_learn(dataset: Path, cli) -> None:
         pixels, labels = np.concatenate([m.ravel() for m in maps]), np.concatenate([m.ravel() for m in masks])
 
         assert float(row["image_auroc"]) == pytest.approx(roc_auc_score(truth, scores), abs=1e-6)
+        assert row["structural_auroc"] == row["image_auroc"]
+        darkest = np.array([m.min() for m in maps])
+        assert float(row["logical_auroc"]) == pytest.approx(roc_auc_score(truth, -darkest), abs=1e-6)
         assert float(row["pixel_auroc"]) == pytest.approx(roc_auc_score(labels, pixels), abs=1e-6)
         precision, recall, _ = precision_recall_curve(labels, pixels)
         best = (2 * precision * recall / (precision + recall)).max()
@@ -157,6 +160,7 @@ def test_image_rows(dataset: Path, cli) -> None:
     ]
     for i, row in enumerate(found):
         score = (int(load_image(dataset / row["path"])[:, :, 0].max()) - 100) / 100
+        assert row["structural"] == f"{score / 2:.6f}"
         assert row["score"] == f"{score:.6f}" and row["threshold"] == "0.750000"
         assert row["defect_type"] == Path(row["path"]).parent.name
         assert row["defective"] == ("false" if row["defect_type"] == "good" else "true")
@@ -262,7 +266,7 @@ def test_merge_keeps_foreign_rows_as_they_stand(tmp_path: Path) -> None:
     header, zipper_line = text.splitlines()
     assert path.read_text().splitlines() == [
         header,
-        "bottle,S,42,standard,1,2,0.333333,,,,,,,,,,,7.250",
+        "bottle,S,42,standard,1,2,0.333333,,,,,,,,,,,,,7.250",
         zipper_line,
     ]
 

@@ -12,7 +12,7 @@ RESULTS = ROOT / "eval" / "results"
 
 
 def row(category: str, value: float, split: str = "standard") -> dict[str, object]:
-    names = (*tables.METRICS, "image_recall", "image_false_positive_rate")
+    names = (*tables.METRICS, "structural_auroc", "logical_auroc", "image_recall", "image_false_positive_rate")
     rest = {"good_images": 4, "defective_images": 8, "milliseconds": 12.3}
     return {"category": category, "split": split, "seed": 42, "size": "S", **dict.fromkeys(names, value), **rest}
 
@@ -63,6 +63,13 @@ def test_an_undefined_metric_is_a_dash(results: Path) -> None:
 
 def test_decisions_are_shares_of_what_was_tested(results: Path) -> None:
     assert line(tables.section(results), "Grid |") == ["Grid", "50.0 % of 8", "50.0 % of 4", "12"]
+
+
+def test_each_map_alone_is_shown_beside_both(results: Path) -> None:
+    frame = pd.read_csv(results / "categories.csv")
+    frame["structural_auroc"], frame["logical_auroc"] = 0.25, 0.75
+    frame.to_csv(results / "categories.csv", index=False)
+    assert "| Grid | 25.0 | 75.0 | 50.0 |" in tables.section(results)
 
 
 def test_seeds_show_mean_and_deviation(results: Path) -> None:

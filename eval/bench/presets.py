@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from efficientad.calibrate import Calibration, combine, normalize
@@ -28,37 +30,53 @@ from efficientad.resample import to_pixels
 from eval import metrics
 
 
-def evaluate(model: EfficientAD, calibration: Calibration, samples: list[Sample]) -> dict[str, float]:
-    """Image and pixel AUROC of the structural, the logical and the combined map; masks and maps at 256x256."""
-    scores: dict[str, list[float]] = {"structural": [], "logical": [], "combined": []}
-    pixels: dict[str, list[np.ndarray]] = {name: [] for name in scores}
-    masks = []
+@dataclass(frozen=True)
+class Seen:
+    """What a model makes of N test images: raw maps (N, 64, 64), masks (N, 256, 256), whether defective (N,)."""
+
+    structural: torch.Tensor
+    logical: torch.Tensor
+    masks: NDArray[np.bool_]
+    defective: NDArray[np.bool_]
+
+
+def look(model: EfficientAD, samples: list[Sample]) -> Seen:
+    """Run a model over the test images of its category."""
+    structural, logical, masks = [], [], []
     for sample in tqdm(samples, desc="evaluate", unit="image"):
         rgb = load_image(sample.path)
         with torch.inference_mode():
             raw = model(preprocess(rgb))
-        maps = {
-            "structural": normalize(raw.structural, calibration.structural),
-            "logical": normalize(raw.logical, calibration.logical),
-            "combined": combine(raw.structural, raw.logical, calibration),
-        }
+        structural.append(raw.structural)
+        logical.append(raw.logical)
         height, width = rgb.shape[0], rgb.shape[1]
         mask = np.zeros((height, width), bool)
         if sample.mask is not None:
             mask = load_mask(sample.mask, (height, width))
         rows, columns = np.arange(SIZE) * height // SIZE, np.arange(SIZE) * width // SIZE
         masks.append(mask[rows[:, None], columns])
-        for name, cells in maps.items():
-            scores[name].append(float(cells.max()))
-            pixels[name].append(to_pixels(cells[0], (SIZE, SIZE)))
-    truth, pixel_truth = np.array([s.defective for s in samples]), np.stack(masks)
-    found: dict[str, float] = {}
-    for name in scores:
-        values = np.array(scores[name], np.float32)
-        found[f"{name}_image"] = metrics.auroc(metrics.rank(values[~truth], values[truth]))
-        stacked = np.stack(pixels[name])
-        found[f"{name}_pixel"] = metrics.auroc(metrics.rank(stacked[~pixel_truth], stacked[pixel_truth]))
-    return found
+    truth = np.array([s.defective for s in samples])
+    return Seen(torch.cat(structural), torch.cat(logical), np.stack(masks), truth)
+
+
+def auroc(cells: torch.Tensor, seen: Seen) -> dict[str, float]:
+    """Image and pixel AUROC of (N, 64, 64) anomaly maps, masks and maps at 256x256."""
+    scores = cells.amax(dim=(1, 2)).numpy()
+    pixels = np.stack([to_pixels(each, (SIZE, SIZE)) for each in cells])
+    return {
+        "image": metrics.auroc(metrics.rank(scores[~seen.defective], scores[seen.defective])),
+        "pixel": metrics.auroc(metrics.rank(pixels[~seen.masks], pixels[seen.masks])),
+    }
+
+
+def evaluate(calibration: Calibration, seen: Seen) -> dict[str, float]:
+    """Image and pixel AUROC of the structural, the logical and the combined map."""
+    maps = {
+        "structural": normalize(seen.structural, calibration.structural),
+        "logical": normalize(seen.logical, calibration.logical),
+        "combined": combine(seen.structural, seen.logical, calibration),
+    }
+    return {f"{name}_{kind}": value for name, cells in maps.items() for kind, value in auroc(cells, seen).items()}
 
 
 def main() -> None:
@@ -95,7 +113,7 @@ def main() -> None:
             if not shared.exists():
                 os.link(run / "teacher.npy", shared)
             model, _ = load_model(run / f"{category}.safetensors", options.teacher)
-            found = evaluate(model, card.calibration, test_samples(options.data, category))
+            found = evaluate(card.calibration, look(model, test_samples(options.data, category)))
             last = pd.read_csv(run / "log.csv").iloc[-1]
             rows.append({"category": category, "variant": name, "steps": card.steps, "hard": last["hard"], **found})
             print(pd.DataFrame(rows).to_string(index=False, float_format="%.3f"), flush=True)
