@@ -13,6 +13,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from efficientad.data import categories, image_files
 from efficientad.errors import InputError
+from efficientad.memory import keep_memory
 from efficientad.ui import build
 from efficientad.ui.style import CSS, theme
 from efficientad.zoo import Zoo
@@ -59,6 +60,7 @@ def main() -> None:
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    keep_memory()
     page = demo if wanted == environment else build(Zoo(), **wanted)
     page.launch(
         server_name=args.host, server_port=args.port, theme=theme(), css=CSS, ssr_mode=False,

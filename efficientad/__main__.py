@@ -8,6 +8,7 @@ from pathlib import Path
 
 from efficientad import commands
 from efficientad.errors import InputError
+from efficientad.memory import keep_memory
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit code, 2 for bad input."""
     options = parser().parse_args(arguments)
+    keep_memory()
     try:
         options.run(options)
     except InputError as error:

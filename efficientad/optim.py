@@ -34,13 +34,17 @@ def orthogonalize(matrix: Tensor) -> Tensor:
         return orthogonalize(matrix.T).T
     x = matrix / matrix.norm().clamp_min(1e-12)
     gram = x @ x.T
-    identity = torch.eye(len(gram), device=x.device, dtype=x.dtype)
-    total = identity
-    for a, b, c in _COEFFICIENTS:
-        step = a * identity + b * gram + c * (gram @ gram)
-        total = step @ total
+    total = step = _quintic(gram, *_COEFFICIENTS[0])
+    for coefficients in _COEFFICIENTS[1:]:
         gram = step @ gram @ step
+        step = _quintic(gram, *coefficients)
+        total = step @ total
     return total @ x
+
+
+def _quintic(gram: Tensor, a: float, b: float, c: float) -> Tensor:
+    """What one iteration multiplies the matrix by."""
+    return a * torch.eye(len(gram), device=gram.device, dtype=gram.dtype) + b * gram + c * (gram @ gram)
 
 
 class Muon(torch.optim.Optimizer):

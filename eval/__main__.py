@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from efficientad.errors import InputError
+from efficientad.memory import keep_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "eval" / "results"
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     drawing = verbs.add_parser("architecture", help="draw the figure of the method, assets/efficientad.png")
     drawing.set_defaults(run=architecture)
     args = parser.parse_args(argv)
+    keep_memory()
     try:
         args.run(args)
     except InputError as error:
