@@ -14,7 +14,7 @@ from efficientad.images import normalize
 from efficientad.nets import CHANNELS, Conv, EfficientAD
 from efficientad.start import GRID, patches
 
-TOGETHER = 16  # images between two updates of the moments, which are large
+ROWS = 4096  # patches between two updates of the moments, which are large
 RIDGE = 0.1  # added to the second moments of the inputs, as a share of their mean
 
 
@@ -40,7 +40,7 @@ def fit_logical_head(
     moments = torch.zeros(size, size, device=device)
     products = torch.zeros(size, CHANNELS, device=device)
     with torch.no_grad():
-        for several in _batched(images):
+        for several in _batched(images, max(1, ROWS // each)):
             inputs, targets = [], []
             for image in several:
                 x = normalize(torch.from_numpy(image[None]).to(device))
@@ -57,7 +57,7 @@ def fit_logical_head(
         head.bias[CHANNELS:].copy_(solution[-1])
 
 
-def _batched(images: Iterable[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.uint8]]]:
+def _batched(images: Iterable[NDArray[np.uint8]], together: int) -> Iterator[list[NDArray[np.uint8]]]:
     rest = iter(images)
-    while several := list(islice(rest, TOGETHER)):
+    while several := list(islice(rest, together)):
         yield several

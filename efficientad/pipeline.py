@@ -75,7 +75,8 @@ def train_category(
     log = RunLog(run / "log.csv")
     steps = train(model, GoodImages(views, outputs, model), natural, config, run, log, report)
     if config.logical_fit_cells:
-        seen = views.reshape(-1, *images.shape[1:])
+        index = np.arange(len(images))
+        seen = views[index % len(views), index]  # each image in one of its views: a third of the time, as many patches
         each = max(1, config.logical_fit_cells // len(seen))
         generator = torch.Generator().manual_seed(config.seed)
         fit_logical_head(model, _progress(seen, "logical head", report), each, generator)
