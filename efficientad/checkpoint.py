@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from efficientad.calibrate import Calibration
-from efficientad.domain import Domain
+from efficientad.domain import LENIENCE, Domain
 from efficientad.errors import InputError
 from efficientad.files import write_bytes
 from efficientad.images import MEAN, SIZE, STD
@@ -87,7 +87,7 @@ def save_model(model: EfficientAD, card: Card, path: Path) -> None:
     meta |= {field.name: getattr(card, field.name) for field in dataclasses.fields(Card)}
     meta |= {
         "calibration": dataclasses.asdict(card.calibration),
-        "domain": {"noise": card.domain.noise, "limit": card.domain.limit},
+        "domain": {name: getattr(card.domain, name) for name in ("noise", "limit", "outer")},
     }
     _write(path, tensors, meta, exact)
 
@@ -144,7 +144,8 @@ def _domain(meta: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> Dom
     if not set(DOMAIN) <= set(tensors):
         raise InputError(f"The tensors of {path} do not fit the network; train the model again.")
     centre, allowance = (tensors[name] for name in DOMAIN)
-    return Domain(centre, meta["domain"]["noise"], allowance, meta["domain"]["limit"])
+    stored = meta["domain"]
+    return Domain(centre, stored["noise"], allowance, stored["limit"], stored.get("outer", LENIENCE * stored["limit"]))
 
 
 def _teacher_of(card: Card, path: Path) -> Path:

@@ -7,6 +7,7 @@ farther from it is something else. The distance is Mahalanobis's under probabili
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,8 +16,9 @@ from torch import Tensor
 
 DIRECTIONS = 8  # and the rest: chosen on good images and natural photos alone (eval/bench/domain.py)
 MARGIN = 1.5
-# A large defect takes an image far, but not nearer to another category: where no other fits better, the limit is
-# the geometric middle between held-out good images and natural photos (median over the categories).
+# A large defect takes an image far, but not nearer to another category. Where no other fits better, it may lie this
+# share of the way to the nearest natural photo; without such photos, this many times as far as `limit`.
+SHARE = 0.6
 LENIENCE = 2.5
 
 
@@ -29,12 +31,14 @@ class Domain:
         noise: variance in all directions but the main ones.
         allowance: (K, D), the main directions, scaled by how much more is normal along them.
         limit: an image at a greater distance is not of the category if it suits another one better.
+        outer: an image at a greater distance is not of the category, whatever it suits.
     """
 
     centre: Tensor
     noise: float
     allowance: Tensor
     limit: float
+    outer: float
 
     def distance(self, summary: Tensor) -> float:
         """Of a (D,) summary; about 1 for a good image."""
@@ -45,7 +49,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class Fit:
-    """Whether an image is of a category (`distance` <= `limit`), and which of all categories it suits best."""
+    """Whether an image is of a category (`distance` <= `limit`, inner or outer), and which of all it suits best."""
 
     fits: bool
     distance: float
@@ -59,10 +63,10 @@ def summarise(described: Tensor) -> Tensor:
     return torch.cat((mean, deviation), dim=1)
 
 
-def learn(training: Tensor, held_out: Tensor) -> Domain:
+def learn(training: Tensor, held_out: Tensor, natural: Tensor | None = None) -> Domain:
     """The domain of a category from summaries of its good images: (N, D) that trained, (M, D) that did not.
 
-    The limit is MARGIN times the largest distance of the held-out ones.
+    The limit is MARGIN times the largest distance of the held-out ones. `natural` photos, (P, D), set the outer one.
     """
     count, width = training.shape
     centre = training.mean(dim=0)
@@ -71,13 +75,17 @@ def learn(training: Tensor, held_out: Tensor) -> Domain:
     kept = min(DIRECTIONS, count // 3)
     noise = max(float(variance[kept:].sum()) / (width - kept), 1e-8)
     scale = (1 / noise - 1 / (variance[:kept] + noise)).sqrt()
-    draft = Domain(centre, noise, scale[:, None] * directions[:kept], 0.0)
-    return Domain(centre, noise, draft.allowance, MARGIN * max(draft.distance(summary) for summary in held_out))
+    draft = Domain(centre, noise, scale[:, None] * directions[:kept], 0.0, 0.0)
+    limit = MARGIN * max(draft.distance(summary) for summary in held_out)
+    outer = LENIENCE * limit
+    if natural is not None:
+        outer = max(limit, SHARE * min(draft.distance(summary) for summary in natural))
+    return dataclasses.replace(draft, limit=limit, outer=outer)
 
 
 def judge(category: str, summary: Tensor, domains: Mapping[str, Domain]) -> Fit:
     """How an image with this (D,) summary suits a category; all of `domains` are of the same teacher."""
     distances = {name: domain.distance(summary) for name, domain in domains.items()}
     best = min(domains, key=lambda name: distances[name] / domains[name].limit)
-    limit = domains[category].limit * (LENIENCE if best == category else 1)
+    limit = domains[category].outer if best == category else domains[category].limit
     return Fit(distances[category] <= limit, distances[category], limit, best)

@@ -30,6 +30,7 @@ from efficientad.start import start_principal
 from efficientad.train import Report, train
 
 Item = TypeVar("Item")
+NATURAL = 50  # photos that say how far from the good images something else lies
 
 
 def train_category(
@@ -66,9 +67,11 @@ def train_category(
     model.mean.copy_(mean)
     model.std.copy_(std)
     views = photometric_views(images, config.photometric_copies if outputs is not None else 0, config.seed)
-    natural = None
+    natural = elsewhere = None
     if penalty:
         natural = load_penalty(penalty, config.seed, lambda paths: _progress(paths, "penalty images", report))
+        photos = read(penalty[:: -(-len(penalty) // NATURAL)], "natural photos", report)
+        elsewhere = torch.stack([_summary(each) for each in teacher_outputs(model, photos)])
     if report:
         report("start", {"step": 0, "steps": 1})
     initialise(model, images, config)
@@ -86,7 +89,7 @@ def train_category(
         category=config.category,
         size=config.size,
         calibration=calibrate(found.structural, found.logical, config.logical_weight),
-        domain=learn(summaries, found.summary),
+        domain=learn(summaries, found.summary, elsewhere),
         config=dataclasses.asdict(config),
         data_hash=content_hash(good),
         good_images=len(good),
@@ -131,7 +134,7 @@ def _describe(
 
     def noted(cells: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:  # (64, 64, 384) each
         for each in cells:
-            summaries.append(summarise(each.permute(2, 0, 1)[None])[0].cpu())
+            summaries.append(_summary(each))
             yield each
 
     if not config.photometric_copies:
@@ -152,6 +155,11 @@ def _describe(
     outputs = np.lib.format.open_memmap(path, mode="r")
     mean, std = channel_statistics(noted(torch.from_numpy(np.array(cells)) for cells in outputs[0]))
     return outputs, mean, std, torch.stack(summaries)
+
+
+def _summary(cells: torch.Tensor) -> torch.Tensor:
+    """(64, 64, 384) -> (768,), on the CPU."""
+    return summarise(cells.permute(2, 0, 1)[None])[0].cpu()
 
 
 def initialise(model: EfficientAD, images: NDArray[np.uint8], config: TrainConfig) -> None:

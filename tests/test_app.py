@@ -32,7 +32,7 @@ from efficientad.ui.style import CSS, theme
 from efficientad.zoo import Zoo
 
 THRESHOLD = 0.3
-DOMAIN = Domain(torch.zeros(768), 1.0, torch.zeros(1, 768), 1.0)  # everything fits
+DOMAIN = Domain(torch.zeros(768), 1.0, torch.zeros(1, 768), 1.0, 2.5)  # everything fits
 CARD = Card(
     category="dots", size="S", calibration=Calibration((0.0, 1.0), (0.0, 1.0), THRESHOLD), domain=DOMAIN,
     config={"seed": 42}, data_hash="", good_images=20, penalty_images=0, steps=10, minutes=1.0, teacher="",

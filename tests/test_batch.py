@@ -36,7 +36,7 @@ from efficientad.zoo import Zoo
 from .test_app import THRESHOLD, FakeDetector, prediction, save
 from .test_archives import pack
 
-DOMAIN = Domain(torch.zeros(768), 1.0, torch.zeros(1, 768), 1.0)  # everything fits
+DOMAIN = Domain(torch.zeros(768), 1.0, torch.zeros(1, 768), 1.0, 2.5)  # everything fits
 FITS, DOUBTFUL = Fit(True, 1.0, 1.5, "metal_nut"), Fit(False, 3.0, 1.5, "pill")
 
 

@@ -7,7 +7,7 @@ import torch
 
 from efficientad.checkpoint import load_domain, load_model
 from efficientad.detector import Detector
-from efficientad.domain import MARGIN, Domain, judge, learn, summarise
+from efficientad.domain import LENIENCE, MARGIN, SHARE, Domain, judge, learn, summarise
 
 from .conftest import TinyWorld, dots
 
@@ -46,8 +46,8 @@ def test_what_varies_among_good_images_may_vary() -> None:
 
 
 def test_the_best_category_is_the_one_an_image_is_nearest_to_by_its_own_measure() -> None:
-    near = Domain(torch.zeros(4), 1.0, torch.zeros(1, 4), 1.0)
-    far = Domain(torch.full((4,), 10.0), 1.0, torch.zeros(1, 4), 1.0)
+    near = Domain(torch.zeros(4), 1.0, torch.zeros(1, 4), 1.0, 2.5)
+    far = Domain(torch.full((4,), 10.0), 1.0, torch.zeros(1, 4), 1.0, 2.5)
     fit = judge("near", torch.full((4,), 9.5), {"near": near, "far": far})
     assert not fit.fits and fit.best == "far" and fit.distance > fit.limit
     assert judge("near", torch.zeros(4), {"near": near, "far": far}).fits
@@ -66,7 +66,20 @@ def test_a_trained_model_knows_its_own_images(tiny: TinyWorld) -> None:
 
 
 def test_a_large_defect_is_no_other_category() -> None:
-    near = Domain(torch.zeros(4), 1.0, torch.zeros(1, 4), 1.0)
-    far = Domain(torch.full((4,), 10.0), 1.0, torch.zeros(1, 4), 1.0)
+    near = Domain(torch.zeros(4), 1.0, torch.zeros(1, 4), 1.0, 2.5)
+    far = Domain(torch.full((4,), 10.0), 1.0, torch.zeros(1, 4), 1.0, 2.5)
     assert judge("near", torch.full((4,), 2.0), {"near": near, "far": far}).fits
     assert not judge("near", torch.full((4,), 3.0), {"near": near, "far": far}).fits
+
+
+def test_natural_photos_set_the_outer_limit() -> None:
+    generator = torch.Generator().manual_seed(3)
+    training = torch.randn(40, 30, generator=generator)
+    alone = learn(training, training[:4])
+    assert alone.outer == LENIENCE * alone.limit
+    natural = torch.randn(10, 30, generator=generator) + 20
+    domain = learn(training, training[:4], natural)
+    assert domain.limit == alone.limit
+    assert domain.outer == SHARE * min(domain.distance(each) for each in natural) > domain.limit
+    assert not any(judge("own", each, {"own": domain}).fits for each in natural)
+    assert learn(training, training[:4], training[:4]).outer == domain.limit  # never below the inner one

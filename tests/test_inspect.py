@@ -28,7 +28,7 @@ from efficientad.ui.verdict import legend, meaning, report, verdict
 from efficientad.zoo import Zoo
 
 THRESHOLD = 0.3
-DOMAIN = Domain(torch.zeros(768), 1.0, torch.zeros(1, 768), 1.0)  # everything fits
+DOMAIN = Domain(torch.zeros(768), 1.0, torch.zeros(1, 768), 1.0, 2.5)  # everything fits
 FITS = Fit(True, 1.0, 1.5, "metal_nut")
 
 

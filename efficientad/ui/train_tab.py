@@ -40,6 +40,7 @@ STAGES = {
     "good images": "Reading the good photos",
     "teacher": "The teacher describes the good photos",
     "penalty images": "Reading the penalty photos",
+    "natural photos": "Learning what is no such product",
     "start": "Preparing the student, and measuring how many steps fit into the time",
     "logical head": "Fitting the logical head",
     "calibration": "Setting the threshold",
