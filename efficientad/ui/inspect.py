@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -176,14 +177,18 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None, own: gr.State, results:
     outputs = [*pictures, threshold, made, shown]
     shelf_outputs = [shelf, defect_type, page, test_gallery]
 
-    def run(image: dict[str, Any] | None, category: str | None, opacity: float, own: Own) -> tuple[Any, ...]:
-        return inspected(uploads.path_of(image), category, opacity, own)
+    def run(image: dict[str, Any] | None, category: str | None, opacity: float, own: Own) -> Iterator[tuple[Any, ...]]:
+        yield from inspected(uploads.path_of(image), category, opacity, own)
 
-    def inspected(image: str | np.ndarray | None, category: str | None, opacity: float, own: Own) -> tuple[Any, ...]:
+    def inspected(
+        image: str | np.ndarray | None, category: str | None, opacity: float, own: Own
+    ) -> Iterator[tuple[Any, ...]]:
         result = look(zoo, image, category, own)
-        card = model_line(zoo.card(result.category, own))
         judgements = judged(result, result.threshold, opacity, results)
-        return *judgements, *maps(result), slider(result.threshold), card, result
+        rest = slider(result.threshold), model_line(zoo.card(result.category, own)), result
+        # Verdict and overlay first: to draw the three maps takes a browser longer than all the rest.
+        yield *judgements, gr.skip(), gr.skip(), gr.skip(), *rest
+        yield *judgements, *maps(result), *rest
 
     def judge(result: Shown | None, threshold: float, opacity: float) -> tuple[Any, ...]:
         return judged(result, threshold, opacity, results) if result else tuple(gr.skip() for _ in judgement)
@@ -198,18 +203,19 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None, own: gr.State, results:
         path.write_bytes(result.archive(threshold, opacity))
         return gr.DownloadButton(value=str(path), visible=True)
 
-    def pick(category: str, opacity: float, own: Own, event: gr.SelectData) -> tuple[Any, ...]:
-        return picked(examples.find(category, data)[event.index], category, opacity, own)
+    def pick(category: str, opacity: float, own: Own, event: gr.SelectData) -> Iterator[tuple[Any, ...]]:
+        yield from picked(examples.find(category, data)[event.index], category, opacity, own)
 
     def pick_test(
         category: str, opacity: float, own: Own, defect_type: str, page: float, event: gr.SelectData
-    ) -> tuple[Any, ...]:
+    ) -> Iterator[tuple[Any, ...]]:
         found = examples.test_images(category, data, defect_type)
-        return picked(found[int(page - 1) * PAGE + event.index], category, opacity, own)
+        yield from picked(found[int(page - 1) * PAGE + event.index], category, opacity, own)
 
-    def picked(example: examples.Example, category: str, opacity: float, own: Own) -> tuple[Any, ...]:
+    def picked(example: examples.Example, category: str, opacity: float, own: Own) -> Iterator[tuple[Any, ...]]:
         rgb, mask = example.image(), example.truth()
-        return rgb, gr.Image(value=mask, visible=mask is not None), *inspected(rgb, category, opacity, own)
+        for found in inspected(rgb, category, opacity, own):
+            yield rgb, gr.Image(value=mask, visible=mask is not None), *found
 
     def choose(own: Own, event: gr.SelectData) -> str:
         return zoo.categories(own)[event.index]
@@ -224,6 +230,7 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None, own: gr.State, results:
     # do; gr.Dropdown would refuse a model that was trained after the start. `look` checks both.
     model: dict[str, Any] = {
         "preprocess": False, "concurrency_id": MODEL, "concurrency_limit": 1, "show_progress_on": [decision],
+        "trigger_mode": "always_last",  # what comes while maps are still drawn waits, and is not dropped
     }  # fmt: skip
     chosen = [category, opacity, own]
     looked = [

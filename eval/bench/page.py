@@ -49,6 +49,7 @@ def main() -> None:
             verdict = page.locator("#verdict")
             waited, network, moved = [], [], []
             for i in range(rounds + 1):  # the first loads the model
+                page.wait_for_timeout(500)
                 mark(page)
                 clock = time.monotonic()
                 page.locator("#examples button").nth(i % 2).click()
