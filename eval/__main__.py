@@ -1,4 +1,4 @@
-"""python -m eval tables | gifs | seeds | reproduce | architecture"""
+"""python -m eval tables | gifs | seeds | reproduce | architecture | screenshots"""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     whole.set_defaults(run=reproduce, out=None, pretrained=None)
     drawing = verbs.add_parser("architecture", help="draw the figure of the method, assets/efficientad.png")
     drawing.set_defaults(run=architecture)
+    shots = verbs.add_parser("screenshots", help="photograph the demo in chromium, assets/app-*.png")
+    shots.set_defaults(run=screenshots)
     args = parser.parse_args(argv)
     keep_memory()
     try:
@@ -127,6 +129,14 @@ def architecture(args: argparse.Namespace) -> None:
     from eval.architecture import render
 
     print(render(ASSETS / "efficientad.png"))
+
+
+def screenshots(args: argparse.Namespace) -> None:
+    """Photograph the demo, a line for every file."""
+    from eval.screenshots import render
+
+    for path in render(ASSETS):
+        print(path)
 
 
 def _models(args: argparse.Namespace) -> dict[str, Path]:

@@ -10,78 +10,54 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
 import statistics
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from eval.browser import URL, browser, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-ROOT = Path(__file__).resolve().parents[2]
-PORT = 7899
-URL = f"http://127.0.0.1:{PORT}/"
 MILLISECONDS = re.compile(r"(\d+) ms")
 
 
 def main() -> None:
-    from playwright.sync_api import sync_playwright
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
-    clock = time.monotonic()
-    server = subprocess.Popen([sys.executable, "app.py", "--port", str(PORT)], cwd=ROOT, stdout=subprocess.DEVNULL)
-    try:
-        wait()
-        print(f"cold start to first byte: {time.monotonic() - clock:.1f} s")
-        with sync_playwright() as browsers:
-            chromium = shutil.which("chromium")
-            page = browsers.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
-            page.set_default_timeout(60_000)
-            page.goto(URL)
-            page.get_by_label(re.compile("^Thumbnail 2 of")).first.wait_for()
-            verdict = page.locator("#verdict")
-            waited, network, moved = [], [], []
-            for i in range(rounds + 1):  # the first loads the model
-                page.wait_for_timeout(500)
-                mark(page)
-                clock = time.monotonic()
-                page.locator("#examples button").nth(i % 2).click()
-                changed(page)
-                waited.append(time.monotonic() - clock)
-                found = MILLISECONDS.search(verdict.inner_text())
-                assert found, "the verdict names the time"
-                network.append(int(found[1]) / 1000)
-            slider = page.locator("#threshold input[type=range]")
-            slider.focus()
-            for _ in range(rounds):
-                page.wait_for_timeout(500)
-                mark(page)
-                clock = time.monotonic()
-                page.keyboard.press("ArrowRight")
-                changed(page)
-                moved.append(time.monotonic() - clock)
-        print(f"click on an example to verdict: first {waited[0]:.2f} s, then {statistics.median(waited[1:]):.2f} s,")
-        print(f"  of which the network takes {statistics.median(network[1:]):.2f} s")
-        print(f"move of the threshold to verdict: {statistics.median(moved):.2f} s")
-    finally:
-        server.terminate()
-
-
-def wait() -> None:
-    """Until the server answers."""
-    while True:
-        try:
-            urllib.request.urlopen(URL, timeout=5).read(1)
-            return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.05)
+    with served() as first_byte, browser() as chromium:
+        print(f"cold start to first byte: {first_byte:.1f} s")
+        page = chromium.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(URL)
+        page.get_by_label(re.compile("^Thumbnail 2 of")).first.wait_for()
+        verdict = page.locator("#verdict")
+        waited, network, moved = [], [], []
+        for i in range(rounds + 1):  # the first loads the model
+            page.wait_for_timeout(1000)
+            mark(page)
+            clock = time.monotonic()
+            page.locator("#examples button").nth(i % 2).click()
+            changed(page)
+            waited.append(time.monotonic() - clock)
+            found = MILLISECONDS.search(verdict.inner_text())
+            assert found, "the verdict names the time"
+            network.append(int(found[1]) / 1000)
+        slider = page.locator("#threshold input[type=range]")
+        slider.focus()
+        for _ in range(rounds):
+            page.wait_for_timeout(500)
+            mark(page)
+            clock = time.monotonic()
+            page.keyboard.press("ArrowRight")
+            changed(page)
+            moved.append(time.monotonic() - clock)
+    rest = [a - b for a, b in zip(waited, network, strict=True)]
+    print(f"click on an example to verdict: first {waited[0]:.2f} s, then {statistics.median(waited[1:]):.2f} s,")
+    print(f"  of which the network takes {statistics.median(network[1:]):.2f} s", end=", ")
+    print(f"the rest {statistics.median(rest[1:]):.2f} s")
+    print(f"move of the threshold to verdict: {statistics.median(moved):.2f} s")
 
 
 def mark(page: Page) -> None:
