@@ -18,8 +18,8 @@ def bare(height: int = 280) -> go.Figure:
     figure = go.Figure()
     figure.update_layout(
         height=height, margin={"l": 48, "r": 12, "t": 12, "b": 40}, paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)", font={"color": GREY}, legend={"orientation": "h", "y": 1.12, "x": 0},
-        hoverlabel={"font": {"color": "white"}},
+        plot_bgcolor="rgba(0,0,0,0)", font={"color": GREY}, hoverlabel={"font": {"color": "white"}},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
     )  # fmt: skip
     grid = {"gridcolor": "rgba(136,136,136,.25)", "zerolinecolor": "rgba(136,136,136,.4)"}
     figure.update_xaxes(**grid)
@@ -55,7 +55,7 @@ def score_histogram(
             x=[x, x], y=[0, tallest], mode="lines", name=name, line={"color": colour, "width": 3, "dash": dash},
             hovertemplate=f"{name} {x:.3f}<extra></extra>",
         )  # fmt: skip
-    figure.update_layout(barmode="overlay", bargap=0, margin={"t": 48})
+    figure.update_layout(barmode="overlay", bargap=0, margin={"t": 64})
     figure.update_xaxes(title="image score", range=[low, high])
     figure.update_yaxes(title="images")
     return figure

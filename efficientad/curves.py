@@ -83,7 +83,7 @@ def _curve(x: NDArray[np.float64], y: NDArray[np.float64], across: str, up: str)
         x=x, y=y, mode="lines", line={"color": GOOD, "width": 3}, name="all thresholds",
         hovertemplate=f"{across} %{{x:.3f}}<br>{up} %{{y:.3f}}<extra></extra>",
     )  # fmt: skip
-    figure.update_layout(margin={"t": 60}, legend={"y": 1.2})
+    figure.update_layout(margin={"t": 64})
     figure.update_xaxes(title=across, range=[-0.02, 1.02])
     figure.update_yaxes(title=up, range=[-0.02, 1.02])
     return figure

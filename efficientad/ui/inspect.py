@@ -141,6 +141,7 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None, own: gr.State, results:
                 with gr.Row(equal_height=False):
                     pair = gr.ImageSlider(
                         label="Original and overlay", format="jpeg", max_height=460, interactive=False,
+                        slider_position=10,  # a defect anywhere lies under the overlay at first sight
                         buttons=["download", "fullscreen"], elem_id="pair",
                     )  # fmt: skip
                     truth = gr.Image(
