@@ -74,10 +74,10 @@ def test_each_map_alone_is_shown_beside_both(results: Path) -> None:
 
 def test_seeds_show_mean_and_deviation(results: Path) -> None:
     assert "Several seeds" not in tables.section(results)
-    runs = [{**row("pill", value), "seed": seed} for seed, value in ((1, 0.8), (2, 0.9))] + [row("grid", 0.5)]
+    runs = [{**row("screw", value), "seed": seed} for seed, value in ((1, 0.8), (2, 0.9))] + [row("grid", 0.5)]
     pd.DataFrame(runs).to_csv(results / "seeds.csv", index=False)
     text = tables.section(results)
-    assert line(text, "Pill | 1, 2 |") == ["Pill", "1, 2", *["85.0 ± 7.1"] * 4]
+    assert line(text, "Screw | 1, 2 |") == ["Screw", "1, 2", *["85.0 ± 7.1"] * 4]
     assert "| Grid | 42 |" not in text  # one seed has no deviation
 
 
