@@ -55,7 +55,7 @@ def score_histogram(
             x=[x, x], y=[0, tallest], mode="lines", name=name, line={"color": colour, "width": 3, "dash": dash},
             hovertemplate=f"{name} {x:.3f}<extra></extra>",
         )  # fmt: skip
-    figure.update_layout(barmode="overlay", bargap=0, margin={"t": 64})
+    figure.update_layout(barmode="overlay", bargap=0, margin={"t": 80})
     figure.update_xaxes(title="image score", range=[low, high])
     figure.update_yaxes(title="images")
     return figure

@@ -99,7 +99,7 @@ def test_another_threshold_changes_verdict_and_outline_but_not_the_colours(resul
     changed = (first[2][1] != second[2][1]).any(axis=2)
     assert changed[30:40, 30:50].any()  # is outlined now
     assert not changed[31:39, 31:49].any() and not changed[10:20, 10:20].any()  # and otherwise looks as it did
-    assert "33.3 %" in first[5] and "**33.3 %** of 3 good" in second[5]
+    assert "33.3 %" in first[4] and "**33.3 %** of 3 good" in second[4]
 
 
 def test_opacity_zero_leaves_only_the_outline() -> None:

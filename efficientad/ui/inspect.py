@@ -38,7 +38,7 @@ SHOW_VERDICT = "() => document.getElementById('verdict').scrollIntoView({block: 
 ENDPOINT = (
     "Inspect one image. The first value is the decision: category, score, threshold, defective, milliseconds; whether "
     "the image fits the category (if not, the score means nothing), and the category that it fits best. Then the "
-    "verdict as HTML, the pair of original and overlay, the colour scale, the three maps, the histogram, its meaning."
+    "verdict as HTML, the pair of original and overlay, the colour scale, its meaning, the histogram, the three maps."
 )
 
 
@@ -66,7 +66,7 @@ def look(zoo: Zoo, image: str | np.ndarray | None, category: str | None, own: Ow
 
 
 def judged(shown: Shown, threshold: float, opacity: float, results: Results | None) -> tuple[Any, ...]:
-    """What depends on the threshold: decision, verdict, original and overlay, legend, histogram, its meaning."""
+    """What depends on the threshold: decision, verdict, original and overlay, legend, its meaning, histogram."""
     scores = results.scores(shown.category) if results else None
     histogram = gr.Plot(visible=False)
     if scores:
@@ -76,8 +76,8 @@ def judged(shown: Shown, threshold: float, opacity: float, results: Results | No
         verdict(shown.category, shown.score, threshold, shown.milliseconds, shown.fit),
         (shown.photo, shown.overlay(threshold, opacity)),
         legend(shown.score, threshold, top_of_scale(shown.threshold)),
-        histogram,
         meaning(threshold, scores),
+        histogram,
     )
 
 
@@ -93,7 +93,7 @@ def maps(shown: Shown) -> tuple[Any, ...]:
 
 def nothing() -> tuple[Any, ...]:
     """The outputs of an inspection before there is one; without the state's and the slider's."""
-    return None, IDLE, None, "", gr.Plot(visible=False), "", None, None, None
+    return None, IDLE, None, "", "", gr.Plot(visible=False), None, None, None
 
 
 def arrive(zoo: Zoo, data: Path | None, category: str | None, own: Own) -> tuple[Any, ...]:
@@ -173,7 +173,7 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None, own: gr.State, results:
                 with gr.Accordion("As JSON", open=False):
                     decided = gr.JSON(show_label=False)
 
-    judgement = [decided, decision, pair, scale, histogram, sentence]
+    judgement = [decided, decision, pair, scale, sentence, histogram]
     pictures = [*judgement, combined, structural, logical]
     outputs = [*pictures, threshold, made, shown]
     shelf_outputs = [shelf, defect_type, page, test_gallery]
@@ -185,11 +185,11 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None, own: gr.State, results:
         image: str | np.ndarray | None, category: str | None, opacity: float, own: Own
     ) -> Iterator[tuple[Any, ...]]:
         result = look(zoo, image, category, own)
-        judgements = judged(result, result.threshold, opacity, results)
+        *first, histogram = judged(result, result.threshold, opacity, results)
         rest = slider(result.threshold), model_line(zoo.card(result.category, own)), result
-        # Verdict and overlay first: to draw the three maps takes a browser longer than all the rest.
-        yield *judgements, gr.skip(), gr.skip(), gr.skip(), *rest
-        yield *judgements, *maps(result), *rest
+        # Verdict and overlay first: to draw histogram and maps takes a browser longer than all the rest.
+        yield *first, *(gr.skip() for _ in range(4)), *rest
+        yield *first, histogram, *maps(result), *rest
 
     def judge(result: Shown | None, threshold: float, opacity: float) -> tuple[Any, ...]:
         return judged(result, threshold, opacity, results) if result else tuple(gr.skip() for _ in judgement)
@@ -215,8 +215,10 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None, own: gr.State, results:
 
     def picked(example: examples.Example, category: str, opacity: float, own: Own) -> Iterator[tuple[Any, ...]]:
         rgb, mask = example.image(), example.truth()
+        picture = uploads.png(rgb)
+        ground = gr.Image(value=None if mask is None else uploads.png(mask), visible=mask is not None)
         for found in inspected(rgb, category, opacity, own):
-            yield rgb, gr.Image(value=mask, visible=mask is not None), *found
+            yield picture, ground, *found
 
     def choose(own: Own, event: gr.SelectData) -> str:
         return zoo.categories(own)[event.index]

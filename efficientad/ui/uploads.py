@@ -1,4 +1,4 @@
-"""The path of an uploaded file, and of nothing else on the server."""
+"""Files between visitors and the server: the path of an upload, and of nothing else; what a visitor is given."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from gradio.utils import get_upload_folder
+from numpy.typing import NDArray
+from PIL import Image
 
 
 def path_of(payload: dict[str, Any] | None) -> str | None:
@@ -27,6 +30,13 @@ def path_of(payload: dict[str, Any] | None) -> str | None:
 def paths_of(files: list[dict[str, Any]] | None) -> list[Path]:
     """The paths in the raw value of a gr.File for many. Raises gr.Error if a file was not uploaded."""
     return [Path(path) for path in map(path_of, files or []) if path]
+
+
+def png(pixels: NDArray[np.uint8]) -> str:
+    """Path of an (H, W, 3) picture as PNG, hardly compressed: gradio would take a multiple of the time for it."""
+    path = folder() / "image.png"
+    Image.fromarray(pixels).save(path, compress_level=1)
+    return str(path)
 
 
 def folder() -> Path:
