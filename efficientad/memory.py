@@ -13,9 +13,9 @@ def keep_memory() -> bool:
     """Let this process keep freed memory for the next tensor; returns whether that was possible (glibc only).
 
     By itself glibc gives every large block back when it is freed, and the system hands out the next one page by page,
-    filled with zeros. An inspection frees and takes hundreds of megabytes of feature maps, so that a fifth of its
-    time goes there (`python -m eval.bench.memory`). The process stays at its peak size instead. For entry points: a
-    library does not decide on its host's allocator.
+    filled with zeros: a training step, which takes and frees hundreds of megabytes of feature maps, is a fifth slower
+    for it (`python -m eval.bench.memory`). The process stays at its peak size instead. For entry points: a library
+    does not decide on its host's allocator.
     """
     if not sys.platform.startswith("linux"):
         return False
