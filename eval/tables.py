@@ -32,7 +32,9 @@ positive rate of 0.3. What others report comes from [their pages](eval/results/r
 runs of ours: anomalib's README calibrated on the test set; anomalib's pixel AUROC and rximg's are at 256
 pixels. Nobody has published the pixel F1 of EfficientAD per category, so that table shows other, larger
 methods. {mark}{paper}"""
-SPREAD = "Mean ± standard deviation over models that differ in the seed alone: what a difference of two numbers means."
+SPREAD = """\
+Mean ± standard deviation over models of several seeds, each trained for the same number of steps. Seed 42 is
+the committed model; docs/training.md says what else differs."""
 NON_STANDARD = "¹ Not the official split (other good test images): left out of Avg.\n"
 
 
