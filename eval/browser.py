@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 PORT = 7899
 URL = f"http://127.0.0.1:{PORT}/"
+FLAGS = [  # as root and without a screen; no calls home
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 
 
 @contextmanager
@@ -59,4 +63,4 @@ def browser() -> Iterator[Browser]:
     if not chromium:
         raise InputError("There is no chromium: apt-get install chromium")
     with sync_playwright() as browsers:
-        yield browsers.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield browsers.chromium.launch(executable_path=chromium, args=FLAGS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from efficientad.ui.examples import FIGURES, find
+from efficientad.ui.examples import find
 from eval.browser import URL, browser, served
 
 if TYPE_CHECKING:
@@ -64,12 +63,11 @@ def _inspect(page: Page) -> None:
 
 def _batch(page: Page) -> None:
     """All examples of the category, which lie in one figure: as files with the names of their defect types."""
-    listing = json.loads((FIGURES / f"{CATEGORY}.json").read_text(encoding="utf-8"))["frames"]
     files, stem = [], ""
-    for example, frame in zip(find(CATEGORY, None), listing, strict=False):
+    for example in find(CATEGORY, None):
         content = io.BytesIO()
         Image.fromarray(example.image()).save(content, "PNG")
-        stem = frame["defect_type"]
+        stem = example.caption.replace(" ", "_")
         files.append({"name": f"{stem}.png", "mimeType": "image/png", "buffer": content.getvalue()})
     page.get_by_role("tab", name="Batch").click()
     page.set_input_files("#batch-files input[type=file]", files)  # type: ignore[arg-type]

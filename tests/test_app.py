@@ -30,6 +30,7 @@ from efficientad.images import load_image
 from efficientad.ui import api, build, examples, inspect, shelves
 from efficientad.ui.style import CSS, theme
 from efficientad.zoo import Zoo
+from eval.browser import FLAGS
 
 THRESHOLD = 0.3
 DOMAIN = Domain(torch.zeros(768), 1.0, torch.zeros(1, 768), 1.0, 2.5)  # everything fits
@@ -223,10 +224,6 @@ def test_files_of_the_server_cannot_be_inspected(url: str, tmp_path: Path, meta:
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
