@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from efficientad.checkpoint import load_domain, load_model
 from efficientad.detector import Detector
@@ -83,3 +88,13 @@ def test_natural_photos_set_the_outer_limit() -> None:
     assert domain.outer == SHARE * min(domain.distance(each) for each in natural) > domain.limit
     assert not any(judge("own", each, {"own": domain}).fits for each in natural)
     assert learn(training, training[:4], training[:4]).outer == domain.limit  # never below the inner one
+
+
+def test_a_file_of_before_the_outer_limit_still_loads(tiny: TinyWorld, tmp_path: Path) -> None:
+    with safe_open(tiny.model, framework="pt") as file:
+        meta = json.loads(file.metadata()["efficientad"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    del meta["domain"]["outer"]
+    save_file(tensors, tmp_path / "old.safetensors", metadata={"efficientad": json.dumps(meta)})
+    _, domain = load_domain(tmp_path / "old.safetensors")
+    assert domain.outer == LENIENCE * domain.limit
