@@ -7,7 +7,9 @@ import app  # noqa: F401 - first: it sets the environment flags that gradio read
 # isort: split
 import io
 import json
+import os
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gradio as gr
@@ -21,7 +23,7 @@ from efficientad.detector import Prediction
 from efficientad.domain import Domain, Fit
 from efficientad.images import load_image
 from efficientad.results import Results
-from efficientad.ui import examples, inspect, shelves
+from efficientad.ui import examples, inspect, shelves, uploads
 from efficientad.ui.shown import Shown
 from efficientad.ui.threshold import slider
 from efficientad.ui.verdict import legend, meaning, report, verdict
@@ -132,6 +134,18 @@ def test_the_download_holds_the_map_and_says_its_scale() -> None:
     assert np.abs(deep / 65535 * 0.6 - values.clip(0, 0.6)).max() < 1e-5
     overlay = load_image(archive.read("overlay.png"))
     assert np.array_equal(overlay, here.overlay(0.2, 0.5))
+
+
+def test_a_picture_that_is_being_fetched_stays_whole() -> None:
+    pixels = np.full((40, 30, 3), 90, np.uint8)
+    path = uploads.picture(pixels, "png")
+    with open(path, "rb") as fetched:
+        assert uploads.picture(pixels, "png") == path
+        assert os.stat(path).st_ino != os.fstat(fetched.fileno()).st_ino  # another file, not this one written over
+        assert (np.array(Image.open(fetched)) == pixels).all()
+    assert uploads.picture(pixels + np.uint8(1), "png") != path
+    with ThreadPoolExecutor(8) as visitors:  # who all look at the same example
+        assert set(visitors.map(lambda _: uploads.picture(pixels, "png"), range(64))) == {path}
 
 
 def test_the_slider_goes_back_to_the_models_threshold() -> None:

@@ -81,6 +81,12 @@ def judged(shown: Shown, threshold: float, opacity: float, results: Results | No
     )
 
 
+def filed(judgement: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What `judged` returns, with original and overlay as files."""
+    decision, words, pair, *rest = judgement
+    return decision, words, tuple(uploads.picture(each, "jpeg") for each in pair), *rest
+
+
 def maps(shown: Shown) -> tuple[Any, ...]:
     """The combined, the structural and the logical map, to be pointed at."""
     top = top_of_scale(shown.threshold)
@@ -140,12 +146,12 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None, own: gr.State, results:
             with gr.Column(elem_classes="pictures"):
                 with gr.Row(equal_height=False):
                     pair = gr.ImageSlider(
-                        label="Original and overlay", format="jpeg", max_height=460, interactive=False,
+                        label="Original and overlay", max_height=460, interactive=False,
                         slider_position=10,  # a defect anywhere lies under the overlay at first sight
                         buttons=["download", "fullscreen"], elem_id="pair",
                     )  # fmt: skip
                     truth = gr.Image(
-                        label="Ground truth", format="png", visible=False, interactive=False, height=300,
+                        label="Ground truth", visible=False, interactive=False, height=300,
                         buttons=[], elem_id="truth",
                     )  # fmt: skip
                 scale = gr.HTML()
@@ -185,14 +191,16 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None, own: gr.State, results:
         image: str | np.ndarray | None, category: str | None, opacity: float, own: Own
     ) -> Iterator[tuple[Any, ...]]:
         result = look(zoo, image, category, own)
-        *first, histogram = judged(result, result.threshold, opacity, results)
+        *first, histogram = filed(judged(result, result.threshold, opacity, results))
         rest = slider(result.threshold), model_line(zoo.card(result.category, own)), result
         # Verdict and overlay first: to draw histogram and maps takes a browser longer than all the rest.
         yield *first, *(gr.skip() for _ in range(4)), *rest
         yield *first, histogram, *maps(result), *rest
 
     def judge(result: Shown | None, threshold: float, opacity: float) -> tuple[Any, ...]:
-        return judged(result, threshold, opacity, results) if result else tuple(gr.skip() for _ in judgement)
+        if result is None:
+            return tuple(gr.skip() for _ in judgement)
+        return filed(judged(result, threshold, opacity, results))
 
     def back(result: Shown | None) -> Any:
         return slider(result.threshold) if result else gr.skip()
@@ -215,8 +223,8 @@ def layout(demo: gr.Blocks, zoo: Zoo, data: Path | None, own: gr.State, results:
 
     def picked(example: examples.Example, category: str, opacity: float, own: Own) -> Iterator[tuple[Any, ...]]:
         rgb, mask = example.image(), example.truth()
-        picture = uploads.png(rgb)
-        ground = gr.Image(value=None if mask is None else uploads.png(mask), visible=mask is not None)
+        picture = uploads.picture(rgb, "png")
+        ground = gr.Image(value=None if mask is None else uploads.picture(mask, "png"), visible=mask is not None)
         for found in inspected(rgb, category, opacity, own):
             yield picture, ground, *found
 

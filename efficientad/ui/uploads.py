@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 import numpy as np
 from gradio.utils import get_upload_folder
 from numpy.typing import NDArray
 from PIL import Image
+
+from efficientad.files import write_bytes
 
 
 def path_of(payload: dict[str, Any] | None) -> str | None:
@@ -32,10 +36,15 @@ def paths_of(files: list[dict[str, Any]] | None) -> list[Path]:
     return [Path(path) for path in map(path_of, files or []) if path]
 
 
-def png(pixels: NDArray[np.uint8]) -> str:
-    """Path of an (H, W, 3) picture as PNG, hardly compressed: gradio would take a multiple of the time for it."""
-    path = folder() / "image.png"
-    Image.fromarray(pixels).save(path, compress_level=1)
+def picture(pixels: NDArray[np.uint8], kind: Literal["png", "jpeg"]) -> str:
+    """Path of an (H, W, 3) picture, the same for the same picture, which replaces the old file in one step.
+
+    Gradio would write over it, also while a browser is fetching it, and compress PNG for a multiple of the time.
+    """
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, kind, **({"compress_level": 1} if kind == "png" else {}))
+    path = Path(get_upload_folder()) / hashlib.sha256(content.getvalue()).hexdigest() / f"image.{kind}"
+    write_bytes(path, content.getvalue())
     return str(path)
 
 
