@@ -5,9 +5,9 @@ python -m eval.bench.domain --data DIR [--natural DIR]
 Others: good training images that were held out; for --natural every 25th photo, none of the fifty that set a model's
 outer limit. Own: the test images, good and defective, of which nothing was used; the held-out good ones set the limit.
 MARGIN and DIRECTIONS in efficientad/domain.py were chosen on the held-out good images of MVTec AD and of the
-development sets. SHARE was chosen on the held-out good images of MVTec AD and on other natural photos than these, but not blindly:
-a smaller one was passed over because it was known from an earlier run of this bench that metal_nut's defective test
-images, a quarter of which are flagged, would be flagged more often.
+development sets. SHARE was chosen on the held-out good images of MVTec AD and on other natural photos than these, but
+not blindly: a smaller one was passed over because it was known from an earlier run of this bench that metal_nut's
+defective test images, a quarter of which are flagged, would be flagged more often.
 """
 
 from __future__ import annotations
